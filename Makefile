@@ -1,0 +1,38 @@
+# Every target makes .venv/ on first use and installs what it needs; nothing outside this folder changes.
+PYTHON ?= python3
+BIN := .venv/bin
+# torch's CPU wheel where there is no NVIDIA GPU: a bare `torch` would pull gigabytes of CUDA libraries.
+GPU := $(shell command -v nvidia-smi 2>/dev/null)
+TORCH ?= $(if $(GPU),torch>=2.11,torch==2.13.0)
+TORCH_INDEX ?=
+EXTRAS := test,lint$(if $(GPU),$(comma)gpu)
+comma := ,
+
+.PHONY: demo test lint bench docs clean
+
+demo: .venv/installed
+	$(BIN)/lengthwise run configs/quickstart.yaml --out results/quickstart
+
+test: .venv/installed
+	$(BIN)/pytest
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: .venv/installed
+	$(BIN)/lengthwise bench data
+
+docs: .venv/installed
+	$(BIN)/pytest --doctest-glob='*.md' README.md docs
+
+.venv/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,50 @@
+"""Shape and dtype checks at the border of every operator, and the dtype its state is kept in."""
+
+import torch
+
+
+def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> dict[str, int]:
+    """Binds each named dimension and checks that every tensor agrees on its size.
+
+    Args:
+        operator: the name that opens the error message.
+        tensors: name=(tensor or None, "B T H K"); a None is passed over.
+
+    Returns:
+        The size of each dimension.
+
+    Raises:
+        ValueError: a tensor has another number of dimensions or a size that contradicts another's.
+
+    >>> check_shapes("op", q=(torch.zeros(2, 3), "B T"), v=(torch.zeros(2, 3, 5), "B T V"))
+    {'B': 2, 'T': 3, 'V': 5}
+    """
+    sizes: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for name, (tensor, layout) in tensors.items():
+        if tensor is None:
+            continue
+        dimensions = layout.split()
+        if tensor.dim() != len(dimensions):
+            raise ValueError(
+                f"{operator}: {name} must be [{', '.join(dimensions)}], "
+                f"not {tensor.dim()}-dimensional {list(tensor.shape)}"
+            )
+        for dimension, size in zip(dimensions, tensor.shape, strict=True):
+            if sizes.setdefault(dimension, size) != size:
+                raise ValueError(
+                    f"{operator}: {name} must be [{', '.join(dimensions)}] with "
+                    f"{dimension} = {sizes[dimension]} as in {owner[dimension]}, "
+                    f"not {list(tensor.shape)}"
+                )
+            owner.setdefault(dimension, name)
+    return sizes
+
+
+def state_dtype(dtype: torch.dtype) -> torch.dtype:
+    """States and sums of half-precision inputs are kept in float32.
+
+    >>> state_dtype(torch.bfloat16), state_dtype(torch.float64)
+    (torch.float32, torch.float64)
+    """
+    return torch.promote_types(dtype, torch.float32)
