@@ -1,16 +1,28 @@
 """How it is computed: one folder an operator, one file a backend (see `backends`)."""
 
-from lengthwise.kernels.backends import BackendUnavailableError, session
+import pkgutil
+
+from lengthwise.kernels.backends import BackendUnavailableError, Session, discover, session
 from lengthwise.kernels.causal_conv1d import causal_conv1d
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
 from lengthwise.kernels.selective_scan import selective_scan
+from lengthwise.kernels.softmax_attention import softmax_attention
 
 __all__ = [
     "BackendUnavailableError",
+    "Session",
     "causal_conv1d",
     "gated_delta_rule",
     "gated_linear_attention",
+    "operators",
     "selective_scan",
     "session",
+    "softmax_attention",
 ]
+
+
+def operators() -> dict[str, list[str]]:
+    """Every operator with backends of its own, and their names, the most preferred first."""
+    packages = [info.name for info in pkgutil.iter_modules(__path__) if info.ispkg]
+    return {name: list(discover(f"{__name__}.{name}")) for name in packages}

@@ -1,0 +1,50 @@
+"""Linear attention: softmax's kernel replaced by a product of feature maps."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from lengthwise.architectures.layers import Linear, head_size, split_heads
+from lengthwise.architectures.mixer import Mixer, State
+from lengthwise.kernels import gated_linear_attention
+from torch import Tensor
+
+
+class LinearAttention(Mixer):
+    """y_t = W_o (Σ_{s ≤ t} (φ(q_t)·φ(k_s)) v_s) / (Σ_{s ≤ t} φ(q_t)·φ(k_s)).
+
+    Numerator and denominator are one call of the operator, on values with a one appended. The
+    state is S = Σ φ(k_s) [v_s, 1]ᵀ, of constant size.
+
+    Args:
+        width: D.
+        heads: number of heads; the head size is width / heads.
+        feature_map: φ; `elu` is elu(x) + 1.
+
+    Raises:
+        ValueError: the heads do not divide the width.
+
+    Source: Katharopoulos et al., Transformers are RNNs (arXiv 2006.16236).
+    """
+
+    def __init__(self, width: int, *, heads: int = 2, feature_map: Literal["elu"] = "elu") -> None:
+        super().__init__()
+        self.head_size = head_size(width, heads)
+        self.heads = heads
+        self.feature_map = feature_map
+        self.project = Linear(width, 3 * width, bias=False)
+        self.output = Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        q, k, v = (split_heads(each, self.heads) for each in self.project(x).chunk(3, -1))
+        mixed, final = gated_linear_attention(
+            F.elu(q) + 1,
+            F.elu(k) + 1,
+            F.pad(v, (0, 1), value=1.0),
+            initial_state=None if state is None else state[0],
+            scale=1.0,
+        )
+        mixed = mixed[..., :-1] / (mixed[..., -1:] + 1e-6)
+        return self.output(mixed.flatten(2)), (final,)
+
+    def state_bytes(self, length: int) -> int:  # noqa: ARG002
+        return 4 * self.heads * self.head_size * (self.head_size + 1)

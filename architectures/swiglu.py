@@ -1,0 +1,27 @@
+"""The gated feed-forward block."""
+
+import torch.nn.functional as F
+from lengthwise.architectures.layers import Linear
+from lengthwise.architectures.mixer import ChannelMixer
+from torch import Tensor
+
+
+class SwiGLU(ChannelMixer):
+    """W_o (SiLU(W_g x) ⊙ W_u x).
+
+    Args:
+        width: D.
+        expand: inner width over the width; 8/3 matches a 4 D block without a gate in parameters.
+
+    Source: Shazeer, GLU Variants Improve Transformer (arXiv 2002.05202).
+    """
+
+    def __init__(self, width: int, *, expand: float = 8 / 3) -> None:
+        super().__init__()
+        inner = round(expand * width / 8) * 8
+        self.project = Linear(width, 2 * inner, bias=False)
+        self.output = Linear(inner, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.project(x).chunk(2, -1)
+        return self.output(F.silu(gate) * up)

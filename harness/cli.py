@@ -1,0 +1,248 @@
+"""The command line. Exit status: 0 done, 1 some run failed, 2 the input is wrong, 130 Ctrl-C."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="What can this sequence architecture still do as the context grows?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+console = Console()
+
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set one field, e.g. train.optimizer.lr=3e-3. Repeatable.",
+    ),
+]
+
+
+def main() -> None:
+    """The console script."""
+    from lengthwise.harness.source import InputError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True).print(
+            str(error), style="red", highlight=False, markup=False, soft_wrap=True
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        message = "stopped; everything is saved, and the same command goes on"
+        Console(stderr=True).print(message, style="yellow")
+        sys.exit(130)
+
+
+def _interrupt(*_args: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@app.command()
+def run(
+    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="Suite files.")],
+    set_: SetOption = [],  # noqa: B006
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Results folder; results/<name of the suite> unless given."),
+    ] = None,
+    devices: Annotated[
+        str, typer.Option(help="Devices to spread populations over, e.g. cpu or cuda:0,cuda:1.")
+    ] = "",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes at a time; all cores or devices unless given."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only show what would run, and how long it would take."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Train and test everything a suite asks for, and write its report.
+
+    What is already in the results folder is not computed again; an interrupted run goes on from
+    its last checkpoint.
+    """
+    from lengthwise.harness.display import watching
+    from lengthwise.harness.dry_run import dry_run_table
+    from lengthwise.harness.run import Options, run_suite
+    from lengthwise.harness.suite import load_suite
+
+    shown = Console(quiet=quiet or as_json)
+    loaded = [load_suite(file, set_) for file in suites]
+    failed = False
+    for suite in loaded:
+        folder = out / suite.name if out and len(loaded) > 1 else out
+        options = Options(folder, _devices(devices), workers)
+        if dry_run:
+            dry_run_table(suite, options, shown)
+            continue
+        command = ["lengthwise", "run", str(suite.file), *(f"--set={each}" for each in set_)]
+        results, report = run_suite(suite, options, command, lambda jobs: watching(jobs, shown))
+        failed |= _finish(results, report, shown, as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _devices(text: str) -> tuple[str, ...]:
+    import torch
+    from lengthwise.harness.source import InputError
+
+    if not text:
+        return ("cuda:0",) if torch.cuda.is_available() else ("cpu",)
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"--devices {name}: cannot be used: {error}") from None
+    return names
+
+
+def _finish(results: Any, report: Path, shown: Console, as_json: bool) -> bool:
+    """Prints the summary; whether some run failed."""
+    from lengthwise.harness.report import summary
+    from lengthwise.harness.report.results import ENDED_WELL
+
+    table = summary(results)
+    if as_json:
+        rows = json.loads(str(table.to_json(orient="records")))
+        print(json.dumps({"report": str(report), "summary": rows}, indent=1))
+    else:
+        _print_table(shown, table)
+        shown.print(f"report: {report}", highlight=False, soft_wrap=True)
+    return not results.runs["status"].isin(ENDED_WELL).all()
+
+
+def _print_table(shown: Console, frame: Any) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, column in frame.items():
+        numeric = column.dtype.kind in "if"
+        table.add_column(str(name), justify="right" if numeric else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{each:.3g}" if isinstance(each, float) else str(each) for each in row))
+    shown.print(table)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Write the report of a results folder again, as far as its runs are there."""
+    from lengthwise.harness.collect import collect
+    from lengthwise.harness.report import write_report
+    from lengthwise.harness.store import Store
+
+    collected = collect(Store.open(results))
+    _finish(collected, write_report(collected, results / "report"), console, as_json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        Literal["tasks", "architectures", "kernels", "suites"], typer.Argument(help="What to list.")
+    ],
+) -> None:
+    """List the tasks, architectures, kernels or suites there are, with their options."""
+    from lengthwise.harness.listing import listing
+
+    console.print(listing(what))
+
+
+@app.command()
+def show(
+    task: Annotated[str, typer.Argument(help="A task's name, or package.module:Class.")],
+    length: Annotated[int, typer.Option(min=1, help="Tokens in the example.")] = 64,
+    set_: SetOption = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data.")] = 0,
+    index: Annotated[int, typer.Option(min=0, help="Which example.")] = 0,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option()] = "test",
+) -> None:
+    """Show one example of a task, coloured, with its answers.
+
+    Options of the task by --set, e.g. lengthwise show mqar --set vocab_size=64 --set gap=far.
+    """
+    from lengthwise.harness.listing import make_task
+    from lengthwise.harness.show import example
+    from lengthwise.harness.source import InputError
+
+    options = {
+        name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in set_)
+    }
+    made = make_task(task, options)
+    try:
+        batch = made.sample(seed=seed, split=split, start=index, count=1, length=length)
+    except ValueError as error:
+        raise InputError(f"{task}: {error}") from None
+    console.print(example(made, batch, length))
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Suite files.")],
+    set_: SetOption = [],  # noqa: B006
+) -> None:
+    """Check suite files without running anything: fields, options, lengths, models."""
+    from lengthwise.harness.suite import load_suite
+
+    for file in files:
+        suite = load_suite(file, set_)
+        console.print(
+            f"{file}: {suite.name}: {len(suite.runs)} runs, nothing wrong", highlight=False
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suite files, for editors to complete and check them."""
+    from lengthwise.harness.schema import suite_schema
+
+    print(json.dumps(suite_schema(), indent=2))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can use, and why not the rest."""
+    from lengthwise.harness.doctor import examine
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in examine():
+        mark = "[green]✓[/]" if finding.usable else "[yellow]–[/]"
+        table.add_row(mark, finding.what, finding.detail)
+    console.print(table)
+
+
+@bench.command("data")
+def bench_data(
+    length: Annotated[int, typer.Option(min=2, help="Tokens in an example.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Examples a call.")] = 4096,
+    repeats: Annotated[int, typer.Option(min=1, help="Calls; the median counts.")] = 11,
+    device: Annotated[str, typer.Option(help="Where they are made.")] = "cpu",
+) -> None:
+    """Measure how many examples of each task are generated in a second."""
+    from lengthwise.harness.bench.data import all_tasks
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("task", "length", "examples/s", "tokens/s"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for rate in all_tasks(length, count, repeats, device):
+        numbers = (f"{rate.examples_per_second:,.0f}", f"{rate.tokens_per_second:,.0f}")
+        table.add_row(rate.task, str(rate.length), *numbers)
+    console.print(table)

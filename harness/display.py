@@ -1,0 +1,88 @@
+"""What somebody sees while a suite runs: a bar a running job, and the time that is left."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lengthwise.harness.job import Job
+from lengthwise.harness.store import Store
+from lengthwise.harness.workers import Watch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def watching(jobs: Sequence[Job], console: Console) -> Iterator[Watch]:
+    """A live display of the jobs; where there is no terminal, a line a job that ends."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        speed_estimate_period=120,
+    )
+    planned = [job.runs[0].train.steps for job in jobs]
+    everything = progress.add_task(
+        "all runs", total=sum(planned), note=f"0/{len(jobs)} populations"
+    )
+    bars: dict[int, Any] = {}
+    steps = [0] * len(jobs)
+    ended: set[int] = set()
+
+    def watch(index: int, message: dict[str, Any]) -> None:
+        job = jobs[index]
+        if "started" in message:
+            bars[index] = progress.add_task(job.label, total=planned[index], note="starting")
+        elif "ended" in message:
+            progress.remove_task(bars.pop(index))
+            steps[index] = planned[index]
+            ended.add(index)
+            progress.console.print(f"[dim]✓[/] {job.label}: {outcome(job)}", highlight=False)
+        elif "testing" in message:
+            steps[index] = planned[index]
+            note = f"testing at {message['testing']}"
+            progress.update(bars[index], completed=planned[index], note=note)
+        else:
+            steps[index] = message["step"]
+            progress.update(bars[index], completed=message["step"], note=_note(message))
+        note = f"{len(ended)}/{len(jobs)} populations"
+        progress.update(everything, completed=sum(steps), note=note)
+
+    with progress:
+        yield watch
+
+
+def _note(message: dict[str, Any]) -> str:
+    if message["validation"] is None:
+        return f"{message['members']} members"
+    return (
+        f"{message['members']} members, loss {message['loss']:.3g}, "
+        f"best accuracy {message['validation']:.3f}"
+    )
+
+
+def outcome(job: Job) -> str:
+    """How a job's runs ended, in a line."""
+    store = Store.open(job.root)
+    counts: dict[str, int] = {}
+    for run in job.runs:
+        failure = store.failure(run.id)
+        if failure:
+            how = failure["status"]
+        elif store.finished(run.id):
+            record = store.record(run.id)
+            how = f"{record['status']} at step {record['steps']}"
+        else:
+            how = "interrupted"
+        counts[how] = counts.get(how, 0) + 1
+    return ", ".join(f"{count} {how}" if count > 1 else how for how, count in counts.items())

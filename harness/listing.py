@@ -1,0 +1,68 @@
+"""Tables of what there is: tasks, architectures, kernels, suites."""
+
+from pathlib import Path
+from typing import Any
+
+from lengthwise import kernels
+from lengthwise.harness import plugins
+from lengthwise.harness.source import InputError, Source
+from lengthwise.harness.validation import choice
+from lengthwise.tasks.task import Task
+from rich.table import Table
+
+
+def listing(what: str) -> Table:
+    """A table of what is asked for."""
+    if what == "kernels":
+        return _table(
+            ("operator", "backends, best first"),
+            [(name, ", ".join(backends)) for name, backends in kernels.operators().items()],
+        )
+    if what == "suites":
+        found = sorted(Path("configs").rglob("*.yaml"))
+        return _table(
+            ("suite", "what it is"), [(str(path), _first_comment(path)) for path in found]
+        )
+    kind = plugins.TASK if what == "tasks" else plugins.MIXER
+    names = [*plugins.built_in(kind), *plugins.announced(kind)]
+    return _table(("name", "what it is", "options"), [_described(kind, name) for name in names])
+
+
+def make_task(name: str, options: dict[str, Any]) -> Task:
+    """A task by name.
+
+    Raises:
+        InputError: there is no such task, or an option is wrong.
+    """
+    source = Source(None, {(): name})
+    chosen = choice(source, plugins.TASK, name, options, (), ())
+    source.check()
+    assert chosen is not None
+    try:
+        return chosen.plugin(**chosen.options)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _described(kind: plugins.Kind, name: str) -> tuple[str, str, str]:
+    plugin = plugins.find(kind, name)
+    fields = plugins.options_model(kind, plugin).model_fields
+    options = [
+        option if field.is_required() else f"{option}={field.default}"
+        for option, field in fields.items()
+    ]
+    return name, plugins.headline(plugin), ", ".join(options)
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    return table

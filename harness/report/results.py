@@ -1,0 +1,105 @@
+"""What a report is made from: plain tables, checked at the border."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+RUN_COLUMNS = {
+    "run": "str",
+    "task": "str",
+    "architecture": "str",
+    "variant": "str",
+    "setting": "str",
+    "seed": "int64",
+    "trained_length": "int64",
+    "status": "str",
+    "steps": "int64",
+    "planned_steps": "int64",
+    "seconds": "float64",
+    "parameters": "int64",
+    "validation": "float64",
+    "loss": "float64",
+    "error": "str",
+    "device": "str",
+    "backends": "str",
+    "versions": "str",
+    "finished_at": "str",
+}
+EVALUATION_COLUMNS = {
+    "run": "str",
+    "length": "int64",
+    "examples": "int64",
+    "answers": "int64",
+    "correct": "int64",
+    "exact": "int64",
+    "chance": "float64",
+    "seconds": "float64",
+    "state_bytes": "int64",
+}
+DISTANCE_COLUMNS = {
+    "run": "str",
+    "length": "int64",
+    "low": "int64",
+    "high": "int64",
+    "answers": "int64",
+    "correct": "int64",
+}
+
+ENDED_WELL = ("finished", "solved")
+ENDED_BADLY = ("diverged", "out_of_memory", "failed")
+STATUSES = (*ENDED_WELL, *ENDED_BADLY, "missing")
+
+
+def frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """A table with these columns and dtypes, also where there are no rows.
+
+    >>> list(frame([], DISTANCE_COLUMNS).columns)
+    ['run', 'length', 'low', 'high', 'answers', 'correct']
+    """
+    return pd.DataFrame(list(rows), columns=pd.Index(list(columns))).astype(dict(columns))
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a report shows.
+
+    Args:
+        name: the suite's name, the page's title.
+        runs: one row a planned run, `RUN_COLUMNS`. `variant` holds swept fields that are compared
+            ("width=64"), `setting` those over which the best is chosen ("lr=0.003"); each "" when
+            there are none. `validation` is the accuracy at the trained length on validation
+            examples. Rows stand in the order of the plan: the report keeps it.
+        evaluations: one row a run and length, `EVALUATION_COLUMNS`. `exact` counts examples with
+            every answer right; `seconds` is one example's forward pass; `state_bytes` what
+            decoding must carry at that length.
+        distances: one row a run, length and bin of distance, low ≤ tokens < high.
+        suites: the exact YAML text of each suite file, by file name.
+        command: the command line that makes the results again.
+        provenance: versions, commit, machine, device, …, in the order to show them.
+
+    Raises:
+        ValueError: a table lacks a column, or a run has an unknown status.
+    """
+
+    name: str
+    runs: pd.DataFrame
+    evaluations: pd.DataFrame
+    distances: pd.DataFrame
+    suites: Mapping[str, str]
+    command: str
+    provenance: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for name, table, columns in (
+            ("runs", self.runs, RUN_COLUMNS),
+            ("evaluations", self.evaluations, EVALUATION_COLUMNS),
+            ("distances", self.distances, DISTANCE_COLUMNS),
+        ):
+            lacking = [column for column in columns if column not in table.columns]
+            if lacking:
+                raise ValueError(f"{name} lacks {', '.join(lacking)}; it has {list(table.columns)}")
+        unknown = sorted(set(self.runs["status"]) - set(STATUSES))
+        if unknown:
+            raise ValueError(f"status {unknown[0]!r} is none of {', '.join(STATUSES)}")

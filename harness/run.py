@@ -1,0 +1,77 @@
+"""From a suite to its report."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lengthwise.harness.collect import asked, collect
+from lengthwise.harness.job import Job
+from lengthwise.harness.plan import populations
+from lengthwise.harness.report import write_report
+from lengthwise.harness.report.results import Results
+from lengthwise.harness.store import Store
+from lengthwise.harness.suite import Suite
+from lengthwise.harness.workers import Watch, execute
+
+Watching = Callable[[Sequence[Job]], AbstractContextManager[Watch]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a suite is run; none of it changes a result."""
+
+    out: Path | None = None
+    """Results folder; results/<suite> unless given."""
+    devices: tuple[str, ...] = ("cpu",)
+    workers: int | None = None
+    """Processes at a time; as many as devices, or as cores where the only device is the CPU."""
+    checkpoint_seconds: float = 30.0
+
+    def folder(self, suite: Suite) -> Path:
+        return self.out or Path("results") / suite.name
+
+
+def run_suite(
+    suite: Suite, options: Options, command: list[str], watching: Watching
+) -> tuple[Results, Path]:
+    """Runs what is missing of a suite and writes its report.
+
+    Returns:
+        The results, and the path of the report.
+
+    Raises:
+        InputError: the results folder is wrong; nothing was computed.
+        KeyboardInterrupt: after everything was saved; the same call goes on.
+    """
+    store = Store.create(options.folder(suite))
+    store.save_suite(asked(suite, command))
+    jobs, workers = plan_jobs(suite, store, options)
+    with watching(jobs) as watch:
+        execute(jobs, workers, watch)
+    results = collect(store)
+    return results, write_report(results, store.root / "report")
+
+
+def plan_jobs(suite: Suite, store: Store, options: Options) -> tuple[list[Job], int]:
+    """The jobs that are not complete, and how many to execute at a time."""
+    evaluation = suite.settings.evaluate
+    cores = os.cpu_count() or 1
+    only_cpu = options.devices == ("cpu",)
+    groups = populations(suite.runs)
+    wanted = options.workers or (cores if only_cpu else len(options.devices))
+    workers = max(1, min(wanted, len(groups)))
+    jobs = [
+        Job(
+            runs=tuple(runs),
+            root=store.root,
+            lengths=tuple(evaluation.lengths),
+            examples=evaluation.examples,
+            device=options.devices[n % len(options.devices)],
+            threads=max(1, cores // workers),
+            checkpoint_seconds=options.checkpoint_seconds,
+        )
+        for n, runs in enumerate(groups)
+    ]
+    return [job for job in jobs if not job.complete(store)], workers

@@ -1,0 +1,71 @@
+"""The JSON Schema of suite files, with every known task and mixer, for editors to complete."""
+
+from typing import Any
+
+from lengthwise.harness import plugins
+from lengthwise.harness.settings import SuiteSettings
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema of a suite file as `load_suite` accepts it.
+
+    >>> sorted(suite_schema()["properties"])[:3]
+    ['architectures', 'evaluate', 'model']
+    """
+    schema = SuiteSettings.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    definitions = schema.setdefault("$defs", {})
+    task = _any_of(definitions, plugins.TASK, _task)
+    mixer = _any_of(definitions, plugins.MIXER, _named)
+    channel_mixer = _any_of(definitions, plugins.CHANNEL_MIXER, _named)
+    properties = schema["properties"]
+    properties["tasks"]["items"] = task
+    properties["task"] = task | {"description": "Short for tasks with one task."}
+    several = {"type": "array", "items": mixer, "minItems": 1}
+    labelled = {
+        "type": "object",
+        "properties": {"label": {"type": "string"}, "mixer": mixer, "mixers": several},
+        "additionalProperties": False,
+    }
+    properties["architectures"]["items"] = {"anyOf": [mixer, labelled]}
+    definitions["ModelSettings"]["properties"]["channel_mixer"] |= {
+        "anyOf": [channel_mixer, {"type": "null"}]
+    }
+    schema["required"] = ["name", "architectures"]
+    schema["oneOf"] = [{"required": ["tasks"]}, {"required": ["task"]}]
+    return schema
+
+
+def _any_of(definitions: dict[str, Any], kind: plugins.Kind, make: Any) -> dict[str, Any]:
+    names = [*plugins.built_in(kind), *plugins.announced(kind)]
+    dotted = {"type": "string", "pattern": r"^[\w.]+:\w+$", "description": "package.module:Class"}
+    variants = [make(definitions, kind, name) for name in names]
+    return {"anyOf": [{"enum": names}, dotted, *variants]}
+
+
+def _options(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
+    plugin = plugins.find(kind, name)
+    options = plugins.options_model(kind, plugin).model_json_schema()
+    definitions |= options.pop("$defs", {})
+    options.pop("title", None)
+    return options | {"description": plugins.headline(plugin)}
+
+
+def _task(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
+    options = _options(definitions, kind, name)
+    options["properties"] = {
+        "name": {"const": name},
+        "label": {"type": "string", "description": "What its panels are called."},
+        **options.get("properties", {}),
+    }
+    options["required"] = ["name", *options.get("required", [])]
+    return options
+
+
+def _named(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: _options(definitions, kind, name)},
+        "required": [name],
+        "additionalProperties": False,
+    }

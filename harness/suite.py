@@ -1,0 +1,122 @@
+"""From a YAML file to a checked suite: every field, option, length and model, before any work."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from lengthwise.harness import plugins
+from lengthwise.harness.plan import Run
+from lengthwise.harness.settings import SuiteSettings
+from lengthwise.harness.source import Path, Source, nearest, read
+from lengthwise.harness.sweep import NamedArchitecture, NamedTask, sweep
+from lengthwise.harness.validation import choice, named_choice, validated
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite file."""
+
+    name: str
+    file: FilePath
+    text: str
+    """The exact YAML."""
+    overrides: tuple[str, ...]
+    """Assignments that went before it."""
+    settings: SuiteSettings
+    runs: tuple[Run, ...]
+    """Every run it asks for."""
+
+
+def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
+    """Reads and checks a suite file.
+
+    Args:
+        file: the YAML file.
+        overrides: assignments "path.to.field=value" that go before what the file says.
+
+    Raises:
+        InputError: anything is wrong with it; one line a problem, with file, line and column.
+    """
+    source = read(file)
+    overrides = tuple(overrides)
+    for assignment in overrides:
+        source.override(assignment)
+    _name_the_only_task(source)
+    settings = validated(source, SuiteSettings, source.data, ())
+    source.check()
+    assert settings is not None
+    tasks = [_task(source, raw, ("tasks", n)) for n, raw in enumerate(settings.tasks)]
+    architectures = [
+        _architecture(source, raw, ("architectures", n))
+        for n, raw in enumerate(settings.architectures)
+    ]
+    for field, named in (("tasks", tasks), ("architectures", architectures)):
+        _check_labels(source, field, [each.label if each else "" for each in named])
+    source.check()
+    runs = sweep(source, settings, [t for t in tasks if t], [a for a in architectures if a])
+    source.check()
+    text = file.read_text(encoding="utf-8")
+    return Suite(settings.name, file, text, overrides, settings, tuple(runs))
+
+
+def _name_the_only_task(source: Source) -> None:
+    """`task: x` is short for `tasks: [x]`."""
+    if not isinstance(source.data, dict) or "task" not in source.data:
+        return
+    if "tasks" in source.data:
+        source.complain(("task",), "write either task or tasks, not both")
+        source.check()
+    source.data["tasks"] = [source.data.pop("task")]
+    moved = {
+        ("tasks", 0, *key[1:]): at for key, at in source.places.items() if key[:1] == ("task",)
+    }
+    source.places = {("tasks",): source.places["task",]} | moved | source.places
+
+
+def _task(source: Source, raw: Any, path: Path) -> NamedTask | None:
+    if isinstance(raw, str):
+        raw = {"name": raw}
+    if not isinstance(raw, dict) or "name" not in raw:
+        source.complain(path, f"must be a task's name or {{name: …, options}}, not {raw!r}")
+        return None
+    options = {key: value for key, value in raw.items() if key not in ("name", "label")}
+    chosen = choice(source, plugins.TASK, raw["name"], options, (*path, "name"), path)
+    return chosen and NamedTask(str(raw.get("label", _short(raw["name"]))), chosen, path)
+
+
+def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | None:
+    label: str | None = None
+    listed: list[tuple[Any, Path]] = [(raw, path)]
+    if isinstance(raw, dict) and {"label", "mixer", "mixers"} & raw.keys():
+        for key in raw.keys() - {"label", "mixer", "mixers"}:
+            message = f"unknown field{nearest(key, ['label', 'mixer', 'mixers'])}"
+            source.complain((*path, key), message)
+        label = raw.get("label")
+        mixers = raw.get("mixers", [raw["mixer"]] if "mixer" in raw else [])
+        if not isinstance(mixers, list) or not mixers or {"mixer", "mixers"} <= raw.keys():
+            source.complain(path, "needs either mixer: one, or mixers: [one a layer, …]")
+            return None
+        place = (*path, "mixers")
+        listed = [(each, (*place, n)) for n, each in enumerate(mixers)]
+        if "mixer" in raw:
+            listed = [(raw["mixer"], (*path, "mixer"))]
+    chosen = [named_choice(source, plugins.MIXER, each, at) for each, at in listed]
+    if None in chosen:
+        return None
+    found = tuple(each for each in chosen if each)
+    label = label or "+".join(_short(each.name) for each in found)
+    return NamedArchitecture(str(label), found, path)
+
+
+def _short(name: Any) -> str:
+    """The class of a dotted path, else the name itself."""
+    return str(name).rpartition(":")[2]
+
+
+def _check_labels(source: Source, field: str, labels: list[str]) -> None:
+    for n, label in enumerate(labels):
+        if label and label in labels[:n]:
+            source.complain(
+                (field, n), f"a second {label!r}; give it a label of its own (label: …)"
+            )

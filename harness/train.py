@@ -1,0 +1,109 @@
+"""Training a population until some of its members end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from lengthwise.harness.evaluate import evaluate
+from lengthwise.harness.population import Population
+from torch import Tensor
+
+Status = Literal["finished", "solved", "diverged"]
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Somebody asked to stop; everything is saved."""
+
+
+@dataclass
+class Memory:
+    """What one member remembers beside its tensors."""
+
+    status: Status | None = None
+    """How it ended; None while it trains."""
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+    """(step, mean training loss since the last entry, validation accuracy)."""
+    recent: list[float] = field(default_factory=list)
+    """Training losses since the last entry."""
+    seconds: float = 0.0
+    """Its share of the wall time."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    population: Population,
+    memories: list[Memory],
+    *,
+    save: Callable[[], None],
+    tell: Callable[[dict[str, Any]], None],
+    stopped: Callable[[], bool],
+    checkpoint_seconds: float,
+) -> None:
+    """Trains until at least one member ends, which its memory then says.
+
+    The data of step n depends on n alone, so training that goes on from a checkpoint equals
+    training without a break, bit for bit on one CPU with the same number of threads.
+
+    Raises:
+        Interrupted: `stopped()` was true; the members had been saved.
+    """
+    settings = population.runs[0].train
+    losses: list[Tensor] = []
+    saved = begin = time.monotonic()
+    while not any(memory.status for memory in memories):
+        position = population.step % settings.steps_per_epoch * settings.batch_size
+        batch = population.batch("train", position, settings.batch_size, settings.length)
+        losses.append(population.train_step(batch))
+        last = population.step == settings.steps
+        due = last or population.step % settings.validate_every == 0
+        interrupted = stopped()
+        if due or interrupted or time.monotonic() - saved > checkpoint_seconds:
+            _remember(memories, losses, time.monotonic() - begin)
+            begin = time.monotonic()
+            if due:
+                _validate(population, memories, last=last)
+            if interrupted or begin - saved > checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+            tell(progress(population, memories))
+        if interrupted:
+            raise Interrupted
+
+
+def _remember(memories: list[Memory], losses: list[Tensor], seconds: float) -> None:
+    """Moves the losses since the last call from the device into the memories."""
+    for memory, recent in zip(memories, torch.stack(losses, 1).tolist(), strict=True):
+        memory.recent += recent
+        memory.seconds += seconds / len(memories)
+    losses.clear()
+
+
+def _validate(population: Population, memories: list[Memory], *, last: bool) -> None:
+    """Writes one line of history a member, and decides who has ended and how."""
+    settings = population.runs[0].train
+    scores = evaluate(population, "validation", settings.length, settings.validation_examples)
+    for memory, score in zip(memories, scores, strict=True):
+        loss = sum(memory.recent) / len(memory.recent)
+        memory.history.append((population.step, loss, score.capability))
+        memory.recent.clear()
+        if not torch.isfinite(torch.tensor(loss)):
+            memory.status = "diverged"
+        elif settings.stop_at is not None and score.capability >= settings.stop_at:
+            memory.status = "solved"
+        elif last:
+            memory.status = "finished"
+
+
+def progress(population: Population, memories: list[Memory]) -> dict[str, Any]:
+    """What somebody watching wants to know."""
+    history = [memory.history[-1] for memory in memories if memory.history]
+    return {
+        "step": population.step,
+        "members": len(population.runs),
+        "loss": min((loss for _, loss, _ in history), default=None),
+        "validation": max((validation for *_, validation in history), default=None),
+    }
