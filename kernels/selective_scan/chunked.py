@@ -35,11 +35,12 @@ def compute(
 
     local = inputs.new_zeros(batch, inputs.shape[1], channels, A.shape[-1])
     outputs: list[Tensor] = []
-    for i in range(size):
-        decay = (step[:, :, i, :, None] * A).exp()
-        new = (step[:, :, i] * inputs[:, :, i])[..., None] * write[:, :, i, None, :]
-        local = decay * local + new
-        outputs.append((local @ read[:, :, i, :, None]).squeeze(-1))
+    # Unbound and not indexed: the gradient of an index is a tensor of the whole input's size.
+    columns = zip(*(each.unbind(2) for each in (inputs, step, write, read)), strict=True)
+    for x_i, delta_i, B_i, C_i in columns:
+        decay = (delta_i[..., None] * A).exp()
+        local = decay * local + (delta_i * x_i)[..., None] * B_i[:, :, None, :]
+        outputs.append((local @ C_i[..., None]).squeeze(-1))
     output = torch.stack(outputs, 2)
 
     if initial_state is None and inputs.shape[1] == 1:

@@ -56,7 +56,7 @@ def test_a_distinct_draw_never_repeats_and_keeps_the_first_of_the_draws_below_it
 
 @pytest.mark.parametrize(("count", "bound"), [(3, 4), (2, 16), (3, 24), (1, 9)])
 def test_a_distinct_draw_is_uniform_over_ordered_draws(count: int, bound: int) -> None:
-    drawn = distinct(RandomBits(0, "validation", 0, 60_000), "a", count, bound)
+    drawn = distinct(RandomBits(0, "validation", 0, 30_000), "a", count, bound)
     assert obeys(drawn, sequential_law([1.0] * bound, count))
 
 
@@ -103,7 +103,7 @@ def test_the_power_law_order_follows_the_sequential_law(
     power_a: float, count: int, slots: int
 ) -> None:
     weights = [(slot + 1) ** (power_a - 1) for slot in range(slots)]
-    drawn = power_law_order(RandomBits(2, "train", 0, 60_000), "a", count, slots, power_a)
+    drawn = power_law_order(RandomBits(2, "train", 0, 30_000), "a", count, slots, power_a)
     assert obeys(drawn, sequential_law(weights, count))
 
 
@@ -122,7 +122,7 @@ def test_the_power_law_order_is_that_of_an_exponential_race_in_floating_point(
 
 
 def test_the_power_law_includes_slots_as_often_as_numpy_does() -> None:
-    count, slots, examples = 4, 28, 40_000
+    count, slots, examples = 4, 28, 20_000
     weights = np.arange(1, slots + 1) ** (0.01 - 1)
     weights /= weights.sum()
     generator = np.random.default_rng(0)
