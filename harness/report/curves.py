@@ -117,7 +117,7 @@ def bands(correct: Floats, answers: Floats) -> tuple[Floats, Floats]:
 def _curve(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Curve:
     first = runs.iloc[0]
     ended_well = runs.loc[runs["status"].isin(ENDED_WELL), "run"]
-    rows = evaluations.loc[evaluations["run"].isin(ended_well)]
+    rows = evaluations.loc[evaluations["run"].isin(ended_well) & (evaluations["answers"] > 0)]
     correct, answers = (counts_by_seed(rows, name, "length") for name in ("correct", "answers"))
     low, high = bands(correct, answers)
     at_length = rows.groupby("length").agg(

@@ -1,7 +1,6 @@
 """Which setting stands for an architecture: chosen on validation, reported on test."""
 
 import pandas as pd
-from lengthwise.harness.report.results import ENDED_BADLY
 
 LINE = ["task", "architecture", "variant"]
 """What makes one line of the report."""
@@ -10,10 +9,10 @@ LINE = ["task", "architecture", "variant"]
 def choose_settings(runs: pd.DataFrame) -> pd.DataFrame:
     """The setting with the best mean validation accuracy over seeds, for every line.
 
-    A seed that diverged, ran out of memory or failed counts as 0, so that a setting does not win
-    by the seeds it lost. A missing run, or a finished one without validation, is left out of the
-    mean. Ties, and lines where nothing was validated, go to the setting planned first. Test
-    accuracies are never looked at.
+    A seed that diverged counts as 0, so that a setting does not win by the seeds it lost. A seed
+    that failed, ran out of memory or is missing says nothing about accuracy and is left out of
+    the mean, as is a finished one without validation. Ties, and lines where nothing was
+    validated, go to the setting planned first. Test accuracies are never looked at.
 
     Returns:
         One row a line in the order of `runs`: task, architecture, variant, setting, validation
@@ -26,7 +25,7 @@ def choose_settings(runs: pd.DataFrame) -> pd.DataFrame:
     >>> choose_settings(runs)["setting"].item()
     'lr=0.01'
     """
-    scores = runs["validation"].mask(runs["status"].isin(ENDED_BADLY), 0.0)
+    scores = runs["validation"].mask(runs["status"] == "diverged", 0.0)
     means = (
         runs.assign(validation=scores)
         .groupby([*LINE, "setting"], sort=False)

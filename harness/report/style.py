@@ -56,6 +56,8 @@ RC: dict[Any, Any] = {
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
+    # A "$" in the name of a task is a "$".
+    "text.parse_math": False,
     "legend.frameon": False,
     "legend.fontsize": 7,
     # Outlines instead of text: a machine without DejaVu would set other widths and break labels.

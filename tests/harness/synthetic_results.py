@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from lengthwise.harness.report.results import (
     DISTANCE_COLUMNS,
     EVALUATION_COLUMNS,
@@ -117,10 +116,6 @@ def no_results() -> Results:
         evaluations=frame([], EVALUATION_COLUMNS),
         distances=frame([], DISTANCE_COLUMNS),
     )
-
-
-def with_runs(results: Results, runs: pd.DataFrame) -> Results:
-    return replace(results, runs=runs)
 
 
 def _accident(task: str, architecture: str, seed: int) -> str:

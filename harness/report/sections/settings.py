@@ -19,8 +19,9 @@ def build(results: Results) -> Section | None:
             table(
                 "chosen-settings",
                 "For every architecture and task the setting with the best mean accuracy on "
-                "validation examples at the trained length; a seed that did not finish counts as "
-                "0, and test accuracies played no part. All other sections show these settings.",
+                "validation examples at the trained length; a seed that diverged counts as 0, "
+                "others without a result are left out, and test accuracies played no part. All "
+                "other sections show these settings.",
                 chosen.rename(columns=columns),
                 {"mean validation": share},
             )

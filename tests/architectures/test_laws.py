@@ -1,0 +1,144 @@
+"""What holds for every mixer and every whole model."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lengthwise.architectures.mixer import Mixer, State
+from lengthwise.architectures.model import Model, ModelConfig, build_model
+from lengthwise.architectures.swiglu import SwiGLU
+from lengthwise.harness import plugins
+from torch import Tensor
+
+from tests.architectures.cases import MIXERS, WIDTH
+
+TOLERANCE = 1e-10
+VOCABULARY = 11
+
+each_mixer = pytest.mark.parametrize("make", MIXERS.values(), ids=MIXERS)
+cuts = st.lists(st.integers(1, 149), max_size=4)
+
+
+def pieces(length: int, cuts: list[int]) -> list[tuple[int, int]]:
+    return list(itertools.pairwise([0, *sorted({cut for cut in cuts if cut < length}), length]))
+
+
+def double(make: Callable[[int], Mixer]) -> Mixer:
+    torch.manual_seed(0)
+    return make(WIDTH).double()
+
+
+def model(*makers: Callable[[int], Mixer], layers: int = 2) -> Model:
+    torch.manual_seed(0)
+    return build_model(ModelConfig(VOCABULARY, WIDTH, layers, makers, SwiGLU)).double()
+
+
+def test_every_built_in_mixer_is_among_the_cases() -> None:
+    tested = {type(double(make)) for make in MIXERS.values()}
+    assert tested == set(plugins.built_in(plugins.MIXER).values())
+
+
+@each_mixer
+@given(length=st.integers(1, 150), cuts=cuts, seed=st.integers(0, 2**32))
+def test_any_cut_of_the_sequence_gives_the_same_output(
+    make: Callable[[int], Mixer], length: int, cuts: list[int], seed: int
+) -> None:
+    mixer = double(make)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, length, WIDTH, dtype=torch.float64, generator=generator)
+    whole, final = mixer(x)
+    state: State | None = None
+    parts: list[Tensor] = []
+    for begin, end in pieces(length, cuts):
+        part, state = mixer(x[:, begin:end], state)
+        parts.append(part)
+    assert state is not None
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=TOLERANCE, atol=TOLERANCE)
+    for found, expected in zip(state, final, strict=True):
+        torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@each_mixer
+@given(length=st.integers(1, 150), cuts=cuts, seed=st.integers(0, 2**32))
+def test_any_cut_of_the_sequence_gives_the_same_logits_of_the_whole_model(
+    make: Callable[[int], Mixer], length: int, cuts: list[int], seed: int
+) -> None:
+    whole_model = model(make)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(VOCABULARY, (2, length), generator=generator)
+    whole, _ = whole_model(tokens)
+    state: tuple[State, ...] | None = None
+    parts: list[Tensor] = []
+    for begin, end in pieces(length, cuts):
+        part, state = whole_model(tokens[:, begin:end], state=state)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_hybrid_takes_its_mixers_in_turn_and_obeys_the_law() -> None:
+    hybrid = model(*MIXERS.values(), layers=len(MIXERS) + 1)
+    kinds = [type(each) for each in hybrid.modules() if isinstance(each, Mixer)]
+    assert kinds == [type(double(make)) for make in (*MIXERS.values(), MIXERS["attention-rope"])]
+    tokens = torch.randint(VOCABULARY, (1, 20), generator=torch.Generator().manual_seed(1))
+    whole, _ = hybrid(tokens)
+    first, state = hybrid(tokens[:, :7])
+    second, _ = hybrid(tokens[:, 7:], state=state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole, rtol=1e-9, atol=1e-9)
+
+
+@each_mixer
+@pytest.mark.parametrize("length", [1, 37])
+def test_state_bytes_are_the_bytes_of_the_state(make: Callable[[int], Mixer], length: int) -> None:
+    mixer = make(WIDTH)
+    _, state = mixer(torch.randn(1, length, WIDTH))
+    assert mixer.state_bytes(length) == sum(each.numel() * each.element_size() for each in state)
+
+
+@each_mixer
+def test_no_output_depends_on_a_later_token(make: Callable[[int], Mixer]) -> None:
+    mixer = double(make)
+    x = torch.randn(1, 12, WIDTH, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(mixer(x)[0][:, 4].sum(), x)
+    assert gradient[:, :5].abs().amax(-1).gt(0).all()
+    assert gradient[:, 5:].eq(0).all()
+
+
+@each_mixer
+def test_sequences_of_a_batch_do_not_meet(make: Callable[[int], Mixer]) -> None:
+    mixer = double(make)
+    x = torch.randn(3, 9, WIDTH, dtype=torch.float64)
+    for row in range(3):
+        torch.testing.assert_close(mixer(x)[0][row : row + 1], mixer(x[row : row + 1])[0])
+
+
+@each_mixer
+def test_every_parameter_gets_a_finite_gradient(make: Callable[[int], Mixer]) -> None:
+    whole_model = model(make)
+    tokens = torch.randint(VOCABULARY, (4, 30), generator=torch.Generator().manual_seed(2))
+    whole_model(tokens)[0].logsumexp(-1).sum().backward()
+    for name, parameter in whole_model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.ne(0).any(), name
+
+
+def test_logits_are_those_of_the_positions_asked_for() -> None:
+    whole_model = model(MIXERS["gated-delta-net"])
+    tokens = torch.randint(VOCABULARY, (2, 10), generator=torch.Generator().manual_seed(3))
+    everywhere, _ = whole_model(tokens)
+    positions = torch.tensor([[0, 9, 4], [3, 3, 8]])
+    asked, _ = whole_model(tokens, positions)
+    expected = torch.stack([everywhere[row, places] for row, places in enumerate(positions)])
+    torch.testing.assert_close(asked, expected)
+
+
+def test_vectors_and_exempted_parameters_are_not_decayed() -> None:
+    names = model(MIXERS["mamba"], layers=1).undecayed_parameters()
+    assert "blocks.0.mixer.A_log" in names
+    assert "blocks.0.mixer.convolution.weight" in names
+    assert "norm.weight" in names
+    assert "head.weight" not in names
+    assert "blocks.0.mixer.project.weight" not in names

@@ -1,0 +1,142 @@
+"""The stacked program against runs trained alone, and against torch's own optimizer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lengthwise.harness.evaluate import evaluate
+from lengthwise.harness.plan import Run, populations
+from lengthwise.harness.population import Population
+from lengthwise.harness.suite import load_suite
+
+from tests.harness.tiny import TINY, write
+
+STEPS = 12
+MEMBERS = ("sweep.seed=[0, 1]", "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3]}")
+EVERY_ARCHITECTURE = """\
+architectures: [attention, linear_attention, mamba, gated_delta_net]
+"""
+
+
+def all_runs(folder: Path) -> list[Run]:
+    text = TINY.replace(
+        "architectures:\n  - attention: {heads: 1}\n  - gated_delta_net: {heads: 1}\n",
+        EVERY_ARCHITECTURE,
+    )
+    sweep = "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3]}"
+    return list(load_suite(write(folder, text), [sweep]).runs)
+
+
+def trained(runs: list[Run], steps: int = STEPS) -> Population:
+    population = Population(runs)
+    for step in range(steps):
+        population.train_step(population.batch("train", 8 * step, 8, 16))
+    return population
+
+
+@pytest.mark.parametrize(
+    "architecture", ["attention", "linear_attention", "mamba", "gated_delta_net"]
+)
+def test_a_stacked_member_equals_the_same_run_alone(tmp_path: Path, architecture: str) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == architecture]
+    assert len(populations(runs)) == 1
+    together = trained(runs)
+    for member, run in enumerate(runs):
+        alone = trained([run])
+        for name, expected in alone.weights(0).items():
+            torch.testing.assert_close(
+                together.weights(member)[name], expected, rtol=1e-3, atol=2e-5, msg=name
+            )
+
+
+def test_members_of_different_seeds_differ_and_those_of_one_seed_start_alike(
+    tmp_path: Path,
+) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == "attention"]
+    population = Population(runs)
+    flat = population.flat.detach()
+    same_seed = [n for n, run in enumerate(runs) if run.seed == runs[0].seed]
+    assert len(same_seed) == 2
+    assert torch.equal(flat[same_seed[0]], flat[same_seed[1]])
+    other = next(n for n, run in enumerate(runs) if run.seed != runs[0].seed)
+    assert not torch.equal(flat[0], flat[other])
+
+
+def test_a_population_of_one_trains_like_torch_adamw(tmp_path: Path) -> None:
+    run = all_runs(tmp_path)[0]
+    population = Population([run])
+    model = run.make_model()
+    exempt = model.undecayed_parameters()
+    named = list(model.named_parameters())
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for n, p in named if n in exempt], "weight_decay": 0.0},
+            {"params": [p for n, p in named if n not in exempt]},
+        ],
+        lr=run.train.optimizer.lr,
+        weight_decay=run.train.optimizer.weight_decay,
+    )
+    total, warmup = run.train.steps, run.train.warmup_steps
+    for step in range(STEPS):
+        batch = population.batch("train", 8 * step, 8, 16)
+        logits, _ = model(batch.tokens, batch.positions)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.answers.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        cosine = 0.5 * (1 + torch.cos(torch.tensor((step - warmup) / (total - warmup)) * torch.pi))
+        factor = (step + 1) / warmup if step < warmup else float(cosine)
+        for group in optimizer.param_groups:
+            group["lr"] = run.train.optimizer.lr * factor
+        optimizer.step()
+        found = population.train_step(batch)
+        torch.testing.assert_close(found[0], loss.detach(), rtol=1e-4, atol=1e-5)
+    for name, expected in named:
+        torch.testing.assert_close(
+            population.weights(0)[name], expected.detach(), rtol=1e-3, atol=2e-5, msg=name
+        )
+
+
+def test_a_member_that_diverges_spoils_no_other(tmp_path: Path) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == "gated_delta_net"][:2]
+    healthy = trained(runs, 3)
+    spoiled = trained(runs, 2)
+    spoiled.flat.detach()[1] = torch.inf
+    losses = spoiled.train_step(spoiled.batch("train", 16, 8, 16))
+    assert losses[0].isfinite()
+    assert not losses[1].isfinite()
+    assert torch.equal(spoiled.flat[0], healthy.flat[0])
+
+
+def test_dropping_members_keeps_the_others_as_they_are(tmp_path: Path) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == "mamba"]
+    population = trained(runs)
+    before = [population.member_state(member) for member in (2, 0)]
+    population.keep([2, 0])
+    assert population.runs == [runs[2], runs[0]]
+    for member, state in enumerate(before):
+        for name, tensor in population.member_state(member).items():
+            assert torch.equal(tensor, state[name])
+
+
+def test_scores_do_not_depend_on_how_much_is_computed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == "attention"]
+    population = trained(runs)
+    at_once = evaluate(population, "test", 32, 20)
+    monkeypatch.setattr("lengthwise.harness.evaluate.TOKENS_AT_ONCE", 3 * 32 * len(runs))
+    in_pieces = evaluate(population, "test", 32, 20)
+    for one, other in zip(at_once, in_pieces, strict=True):
+        assert (one.answers, one.correct, one.exact) == (other.answers, other.correct, other.exact)
+        assert one.distances == other.distances
+        assert sum(answers for answers, _ in one.distances.values()) == one.answers == 40
+        assert sum(correct for _, correct in one.distances.values()) == one.correct
+
+
+def test_non_finite_logits_are_never_right(tmp_path: Path) -> None:
+    population = Population(all_runs(tmp_path)[:1])
+    population.flat.detach().fill_(torch.nan)
+    (score,) = evaluate(population, "test", 16, 10)
+    assert score.correct == 0

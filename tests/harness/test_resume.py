@@ -1,0 +1,173 @@
+"""Killing the harness: what was computed stays, and what goes on equals what never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from lengthwise.harness.job import Job
+from lengthwise.harness.store import Store
+from lengthwise.harness.train import Interrupted
+
+from tests.harness.tiny import equal_weights, lengthwise, runs, write
+
+MIXED = "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 3e-2]}"
+SOLVED_EARLY = "train.stop_at=0.35"
+
+
+def job(folder: Path, *overrides: str) -> Job:
+    chosen = [run for run in runs(folder, *overrides) if run.architecture == "gated_delta_net"]
+    root = Store.create(folder / "results").root
+    return Job(tuple(chosen), root, lengths=(16, 32), examples=20, threads=2)
+
+
+def silent(_message: dict[str, Any]) -> None:
+    pass
+
+
+class StopAfter:
+    """Says stop at the n-th question, and every later one."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def results(work: Job) -> dict[str, tuple[dict[str, torch.Tensor], pd.DataFrame, pd.DataFrame]]:
+    store = Store.open(work.root)
+    found = {}
+    for run in work.runs:
+        scores = [store.evaluation(run.id, f"length={n},examples=20") for n in work.lengths]
+        table = pd.concat(scores).drop(columns="seconds")
+        found[run.id] = (store.weights(run.id), store.history(run.id), table)
+    return found
+
+
+def assert_same(left: Job, right: Job) -> None:
+    expected = results(right)
+    for run, (weights, history, scores) in results(left).items():
+        assert equal_weights(weights, expected[run][0])
+        pd.testing.assert_frame_equal(history, expected[run][1], check_exact=True)
+        pd.testing.assert_frame_equal(scores, expected[run][2], check_exact=True)
+
+
+@pytest.mark.parametrize("steps", [[1], [5, 3], [8], [9, 1, 1, 7]], ids=str)
+@pytest.mark.parametrize("stop_at", ["train.stop_at=null", SOLVED_EARLY])
+def test_an_interrupted_population_equals_an_uninterrupted_one_bit_for_bit(
+    tmp_path: Path, steps: list[int], stop_at: str
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole, parts = (job(tmp_path / name, MIXED, stop_at) for name in ("whole", "parts"))
+    whole.execute(silent, lambda: False)
+    for count in steps:
+        with pytest.raises(Interrupted):
+            parts.execute(silent, StopAfter(count))
+    parts.execute(silent, lambda: False)
+    assert_same(parts, whole)
+    assert not list((parts.root / "checkpoints").glob("*"))
+
+
+def test_some_members_are_solved_before_others_in_the_test_above(tmp_path: Path) -> None:
+    work = job(tmp_path, MIXED, SOLVED_EARLY)
+    work.execute(silent, lambda: False)
+    steps = {Store.open(work.root).record(run.id)["steps"] for run in work.runs}
+    assert len(steps) > 1
+
+
+def test_a_kill_between_the_checkpoints_of_members_goes_back_to_the_common_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole, parts = (job(tmp_path / name, MIXED) for name in ("whole", "parts"))
+    whole.execute(silent, lambda: False)
+    with pytest.raises(Interrupted):
+        parts.execute(silent, StopAfter(4))
+    store = Store.open(parts.root)
+    first = parts.runs[0].id
+    (step,) = store.checkpoint_steps(first)
+    (parts.root / "checkpoints" / first / f"{step + 1}.safetensors").write_bytes(b"half a file")
+    parts.execute(silent, lambda: False)
+    assert_same(parts, whole)
+
+
+def test_new_seeds_join_without_touching_what_is_there(tmp_path: Path) -> None:
+    work = job(tmp_path)
+    work.execute(silent, lambda: False)
+    before = results(work)
+    more = job(tmp_path, "sweep.seed=[0, 1, 2, 3]")
+    assert [run.seed for run in more.untrained(Store.open(more.root))] == [3]
+    more.execute(silent, lambda: False)
+    after = results(more)
+    assert all(equal_weights(after[run][0], before[run][0]) for run in before)
+
+
+def test_more_lengths_test_trained_runs_without_training_them_again(tmp_path: Path) -> None:
+    work = job(tmp_path)
+    work.execute(silent, lambda: False)
+    longer = Job(work.runs, work.root, lengths=(16, 64), examples=20)
+    assert not longer.complete(Store.open(work.root))
+    longer.execute(silent, lambda: pytest.fail("trained again") if False else False)
+    assert longer.complete(Store.open(work.root))
+
+
+def start(folder: Path, file: Path) -> subprocess.Popen[bytes]:
+    code = "from lengthwise.harness.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(file), "--out", str(folder), "--workers", "2"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+LONGER = ["train.epochs=12"]
+
+
+def test_sigkill_at_any_moment_loses_nothing_that_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.harness.tiny import TINY
+
+    file = write(tmp_path, TINY.replace("epochs: 2", "epochs: 12"))
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for seconds in (4.0, 5.0):
+        process = start(killed, file)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    time.sleep(1.0)  # orphaned workers notice within a step
+    assert lengthwise(monkeypatch, "run", file, "--out", killed, "--quiet") == 0
+    assert lengthwise(monkeypatch, "run", file, "--out", whole, "--quiet") == 0
+    left, right = Store.open(killed), Store.open(whole)
+    ids = [each["id"] for each in left.suite()["runs"]]
+    assert len(ids) == 6
+    for run in ids:
+        assert equal_weights(left.weights(run), right.weights(run))
+        pd.testing.assert_frame_equal(left.history(run), right.history(run), check_exact=True)
+
+
+def test_ctrl_c_saves_ends_cleanly_and_the_next_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.harness.tiny import TINY
+
+    file = write(tmp_path, TINY.replace("epochs: 2", "epochs: 60"))
+    folder = tmp_path / "results"
+    process = start(folder, file)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("suite.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(4.0)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"the same command goes on" in errors
+    assert b"Traceback" not in errors
+    assert list(folder.glob("checkpoints/*/*.safetensors")) or list(folder.glob("runs/*"))
