@@ -39,14 +39,9 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        Console(stderr=True).print(
-            str(error), style="red", highlight=False, markup=False, soft_wrap=True
-        )
+        shown = Console(stderr=True)
+        shown.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        message = "stopped; everything is saved, and the same command goes on"
-        Console(stderr=True).print(message, style="yellow")
-        sys.exit(130)
 
 
 def _interrupt(*_args: object) -> NoReturn:
@@ -95,7 +90,12 @@ def run(
             dry_run_table(suite, options, shown)
             continue
         command = ["lengthwise", "run", str(suite.file), *(f"--set={each}" for each in set_)]
-        results, report = run_suite(suite, options, command, lambda jobs: watching(jobs, shown))
+        try:
+            results, report = run_suite(suite, options, command, lambda jobs: watching(jobs, shown))
+        except KeyboardInterrupt:
+            message = "stopped; everything is saved, and the same command goes on"
+            Console(stderr=True).print(message, style="yellow")
+            raise typer.Exit(130) from None
         failed |= _finish(results, report, shown, as_json)
     raise typer.Exit(1 if failed else 0)
 

@@ -1,4 +1,4 @@
-"""Mixers against the formulas they stand for, written out token by token, and other people's code."""
+"""Mixers against their formulas, written out token by token, and other people's code."""
 
 import math
 
