@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 from lengthwise.harness.job import evaluation_key
-from lengthwise.harness.plan import Run
 from lengthwise.harness.report.results import (
     DISTANCE_COLUMNS,
     EVALUATION_COLUMNS,
@@ -43,13 +42,13 @@ def collect(store: Store) -> Results:
         InputError: the folder holds no suite.
     """
     plan = store.suite()
-    runs = [Run.from_json(each) for each in plan["runs"]]
+    runs = plan["runs"]
     keys = [evaluation_key(length, plan["examples"]) for length in plan["lengths"]]
     scores = [
-        store.evaluation(run.id, key).assign(run=run.id)
-        for run in {run.id: run for run in runs}.values()
+        store.evaluation(run, key).assign(run=run)
+        for run in dict.fromkeys(each["id"] for each in runs)
         for key in keys
-        if store.evaluated(run.id, key)
+        if store.evaluated(run, key)
     ]
     rows = [_row(store, run) for run in runs]
     distances = pd.concat(scores) if scores else frame([], DISTANCE_COLUMNS | EVALUATION_COLUMNS)
@@ -70,22 +69,19 @@ def collect(store: Store) -> Results:
     )
 
 
-def _row(store: Store, run: Run) -> dict[str, Any]:
-    record = store.record(run.id) if store.finished(run.id) else {}
-    failure = store.failure(run.id) or {}
+def _row(store: Store, run: dict[str, Any]) -> dict[str, Any]:
+    record = store.record(run["id"]) if store.finished(run["id"]) else {}
+    failure = store.failure(run["id"]) or {}
     versions = record.get("versions", {})
     backends = record.get("backends", {})
     return {
-        "run": run.id,
-        "task": run.task_label,
-        "architecture": run.architecture,
-        "variant": run.variant,
-        "setting": run.setting,
-        "seed": run.seed,
-        "trained_length": run.train.length,
+        "run": run["id"],
+        "task": run["task_label"],
+        **{name: run[name] for name in ("architecture", "variant", "setting", "seed")},
+        "trained_length": run["train"]["length"],
         "status": failure.get("status") or record.get("status", "missing"),
         "steps": record.get("steps", 0),
-        "planned_steps": run.train.steps,
+        "planned_steps": run["train"]["steps"],
         "seconds": record.get("seconds", float("nan")),
         "parameters": record.get("parameters", 0),
         "validation": record.get("validation", float("nan")),

@@ -86,17 +86,9 @@ class Run:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, from which `from_json` makes the run again."""
-        return asdict(self) | {"train": self.train.model_dump(), "id": self.id}
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> "Run":
-        fields = {key: value for key, value in data.items() if key != "id"}
-        fields["task"] = Choice(**fields["task"])
-        fields["mixers"] = tuple(Choice(**each) for each in fields["mixers"])
-        fields["channel_mixer"] = fields["channel_mixer"] and Choice(**fields["channel_mixer"])
-        fields["train"] = TrainSettings(**fields["train"])
-        return Run(**fields)
+        """Plain data that tells all about the run, its id included."""
+        train = self.train.model_dump() | {"steps": self.train.steps}
+        return {"id": self.id} | asdict(self) | {"train": train}
 
     def make_task(self) -> Task:
         return self.task.plugin(**self.task.options)

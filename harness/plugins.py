@@ -2,7 +2,8 @@
 
 A name is the name of a built-in module (`mqar` is the task in tasks/mqar.py), an entry point of an
 installed package in the group `lengthwise.tasks`, `lengthwise.mixers` or
-`lengthwise.channel_mixers`, or a dotted path `package.module:Class`.
+`lengthwise.channel_mixers`, or a dotted path `package.module:Class`, also of a module beside the
+suite file or in the current folder.
 """
 
 import hashlib
@@ -102,10 +103,14 @@ def find(kind: Kind, name: str) -> type:
     return found
 
 
+def search(folder: Path) -> None:
+    """Lets dotted paths name modules in a folder, after all that is installed."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
+
+
 def _by_path(kind: Kind, name: str) -> Any:
     module_name, _, attribute = name.partition(":")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
         module = import_module(module_name)
     except Exception as error:

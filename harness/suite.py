@@ -39,6 +39,8 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         InputError: anything is wrong with it; one line a problem, with file, line and column.
     """
     source = read(file)
+    plugins.search(file.parent)
+    plugins.search(FilePath.cwd())
     overrides = tuple(overrides)
     for assignment in overrides:
         source.override(assignment)

@@ -56,13 +56,14 @@ def sweep(
             source.complain(("report", "best_over", n), message)
     runs: list[Run] = []
     for task, architecture in itertools.product(tasks, architectures):
-        before = len(source.problems)
-        _run(source, settings, task, architecture, {})
-        for path, values in swept.items():
-            for n, value in enumerate(values):
-                inner = source.inside(("sweep", path, n))
-                _run(inner, settings, task, architecture, {path: value})
-        if len(source.problems) > before:
+        if _run(source, settings, task, architecture, {}) is None:
+            continue
+        alone = [
+            _run(source.inside(("sweep", path, n)), settings, task, architecture, {path: value})
+            for path, values in swept.items()
+            for n, value in enumerate(values)
+        ]
+        if None in alone:
             continue
         inner = source.inside(("sweep",))
         for values in itertools.product(*swept.values()):

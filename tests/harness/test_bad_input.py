@@ -1,0 +1,228 @@
+"""Wrong input: exit status 2 and one readable message, before anything is computed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness.tiny import TINY, lengthwise, write
+
+BOMB = "\n".join(
+    ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    + [
+        f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]"
+        for x, y in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+)
+
+BAD_FILES = {
+    "a misspelt field": (
+        TINY.replace("batch_size", "batchsize"),
+        r"tiny\.yaml:9:3: train\.batchsize: unknown field \(did you mean 'batch_size'\?\)",
+    ),
+    "a misspelt field deep down": (
+        TINY.replace("{lr: 1e-2}", "{lrr: 1e-2}"),
+        r"tiny\.yaml:16:15: train\.optimizer\.lrr: unknown field \(did you mean 'lr'\?\)",
+    ),
+    "a misspelt option of a mixer": (
+        TINY.replace("attention: {heads", "attention: {head"),
+        r"tiny\.yaml:4:17: architectures\[0\]\.attention\.head: unknown field \(did you mean 'heads'",
+    ),
+    "a misspelt option of a task": (
+        TINY.replace("num_pairs", "num_pair"),
+        r"tiny\.yaml:2:36: tasks\[0\]\.num_pair: unknown field \(did you mean 'num_pairs'\?\)",
+    ),
+    "a wrong type": (
+        TINY.replace("length: 16", "length: long"),
+        r"tiny\.yaml:8:3: train\.length: .*valid integer.*not 'long'",
+    ),
+    "a negative number": (
+        TINY.replace("batch_size: 8", "batch_size: -8"),
+        r"tiny\.yaml:9:3: train\.batch_size: .*greater than 0.*not -8",
+    ),
+    "a length that the task cannot fill": (
+        TINY.replace("lengths: [16, 32]", "lengths: [16, 6]"),
+        r"tiny\.yaml:17:26: evaluate\.lengths\[1\]: mqar: num_pairs: 2 does not fit length 6",
+    ),
+    "a training length that the task cannot fill": (
+        TINY.replace("length: 16", "length: 4"),
+        r"tiny\.yaml:8:3: train\.length: mqar: num_pairs: 2 does not fit length 4",
+    ),
+    "an unknown mixer": (
+        TINY.replace("gated_delta_net", "gated_deltanet"),
+        r"tiny\.yaml:5:5: architectures\[1\].*unknown mixer 'gated_deltanet' "
+        r"\(did you mean 'gated_delta_net'\?\)",
+    ),
+    "an unknown task": (
+        TINY.replace("name: mqar", "name: mqra"),
+        r"tiny\.yaml:2:8: .*unknown task 'mqra' \(did you mean 'mqar'\?\)",
+    ),
+    "a dotted path to nowhere": (
+        TINY.replace("gated_delta_net", "nowhere.at_all:Mixer"),
+        r"cannot import nowhere\.at_all for the mixer .*ModuleNotFoundError",
+    ),
+    "a dotted path to something else": (
+        TINY.replace("gated_delta_net: {heads: 1}", "pathlib:Path"),
+        r"pathlib:Path is not a concrete subclass of Mixer",
+    ),
+    "heads that do not divide the width": (
+        TINY.replace("gated_delta_net: {heads: 1}", "gated_delta_net: {heads: 3}"),
+        r"tiny\.yaml:5:5: architectures\[1\]: heads: 3 does not divide the width 8",
+    ),
+    "an infinite learning rate": (
+        TINY.replace("lr: 1e-2", "lr: .inf"),
+        r"tiny\.yaml:16:15: train\.optimizer\.lr: .*finite number.*not inf",
+    ),
+    "a learning rate that is not a number": (
+        TINY.replace("lr: 1e-2", "lr: .nan"),
+        r"tiny\.yaml:16:15: train\.optimizer\.lr: .*not nan",
+    ),
+    "a swept learning rate that is not finite": (
+        TINY.replace("seed: [0, 1, 2]", "train.optimizer.lr: [1e-3, .inf]"),
+        r"tiny\.yaml:18:36: train\.optimizer\.lr: .*finite number.*not inf",
+    ),
+    "a sweep over a field that is not there": (
+        TINY.replace("seed: [0, 1, 2]", "train.optimizer.lrr: [1e-3]"),
+        r"tiny\.yaml:18:31: .*cannot sweep 'train\.optimizer\.lrr': unknown field 'lrr' "
+        r"\(did you mean 'lr'\?\)",
+    ),
+    "a choice over a field that is not swept": (
+        TINY + "report: {best_over: [train.optimizer.lr]}\n",
+        r"tiny\.yaml:19:22: report\.best_over\[0\]: 'train\.optimizer\.lr' is not swept",
+    ),
+    "more in a batch than there are examples": (
+        TINY.replace("batch_size: 8", "batch_size: 97"),
+        r"tiny\.yaml:9:3: train\.batch_size: 97 is more than the 96 training examples",
+    ),
+    "two architectures of one name": (
+        TINY.replace("gated_delta_net", "attention"),
+        r"tiny\.yaml:5:5: architectures\[1\]: a second 'attention'",
+    ),
+    "no task": (
+        TINY.replace("task: {", "tusk: {"),
+        r"tusk: unknown field .*\n?.*tasks: this field is required|tasks: this field is required",
+    ),
+    "an empty file": ("", r"tiny\.yaml: the file is empty"),
+    "a comment alone": ("# nothing\n", r"tiny\.yaml: the file is empty"),
+    "a list": ("- 1\n- 2\n", r"tiny\.yaml:1:1: suite: must be a mapping"),
+    "a file that is not YAML": ("name: [1, 2\ntask: x\n", r"tiny\.yaml:2:5: not YAML"),
+    "a key that stands twice": (
+        TINY + "name: again\n",
+        r"tiny\.yaml:19:1: the key 'name' stands twice",
+    ),
+    "a YAML bomb": (BOMB, r"tiny\.yaml:\d+:\d+: more than 100,000 values"),
+    "an alias to itself": ("name: &a [*a]\n", r"tiny\.yaml:1:7: more than .* 50 levels"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_suite_file_is_refused_with_its_place_and_a_remedy(
+    text: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write(tmp_path, text)
+    out = tmp_path / "results"
+    assert lengthwise(monkeypatch, "run", file, "--out", out) == 2
+    errors = capsys.readouterr().err
+    assert re.search(message, errors), errors
+    assert "Traceback" not in errors
+    assert not out.exists()
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lengthwise(monkeypatch, "check", write(tmp_path, TINY.replace("1e-2", "1E-2"))) == 0
+
+
+def test_every_problem_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TINY.replace("batch_size", "batchsize").replace("warmup_steps: 2", "warmup_steps: few")
+    assert lengthwise(monkeypatch, "check", write(tmp_path, text)) == 2
+    errors = capsys.readouterr().err
+    assert "batchsize" in errors
+    assert "warmup_steps" in errors
+
+
+BAD_SETS = {
+    "train.optimizer.lrr=1e-3": r"--set train\.optimizer\.lrr=1e-3: train\.optimizer\.lrr: unknown",
+    "train.optimizer.lr=fast": r"--set train\.optimizer\.lr=fast: .*valid number.*not 'fast'",
+    "train": r"--set train: write it as --set path\.to\.field=value",
+    "architectures.7=mamba": r"--set architectures\.7=mamba: there is no architectures\.7",
+    "name.first=x": r"--set name\.first=x: there is no name",
+    "train.optimizer={lr: [}": r"--set train\.optimizer=\{lr: \[\}: the value is not YAML",
+}
+
+
+@pytest.mark.parametrize(("assignment", "message"), BAD_SETS.items(), ids=BAD_SETS)
+def test_a_bad_assignment_is_named(
+    assignment: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lengthwise(monkeypatch, "check", write(tmp_path), "--set", assignment) == 2
+    errors = capsys.readouterr().err
+    assert re.search(message, errors), errors
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, file: Path, out: Path) -> None:
+    assert lengthwise(monkeypatch, "run", file, "--out", out) == 2
+
+
+def test_an_unwritable_results_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    refused(monkeypatch, write(tmp_path), blocked / "results")
+    assert re.search(r"file/results: cannot be written: Not a directory", capsys.readouterr().err)
+
+
+def test_results_of_another_version_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results"
+    out.mkdir()
+    (out / "lengthwise.json").write_text(json.dumps({"format": 99}))
+    refused(monkeypatch, write(tmp_path), out)
+    assert re.search(r"made by another version .*format 99", capsys.readouterr().err)
+    assert lengthwise(monkeypatch, "report", out) == 2
+
+
+def test_a_results_folder_of_another_suite_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results"
+    out.mkdir()
+    (out / "lengthwise.json").write_text(json.dumps({"format": 1}))
+    (out / "suite.json").write_text(json.dumps({"name": "other"}))
+    refused(monkeypatch, write(tmp_path), out)
+    assert "holds the suite 'other', not 'tiny'" in capsys.readouterr().err
+
+
+def test_a_folder_without_results_has_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lengthwise(monkeypatch, "report", tmp_path) == 2
+    assert "is not a results folder" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lengthwise(monkeypatch, "run", tmp_path / "none.yaml") == 2
+    assert "none.yaml: cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lengthwise(monkeypatch, "run", write(tmp_path), "--devices", "cuda:77") == 2
+    assert "--devices cuda:77: cannot be used" in capsys.readouterr().err
