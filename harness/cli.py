@@ -134,7 +134,9 @@ def _print_table(shown: Console, frame: Any) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, column in frame.items():
         numeric = column.dtype.kind in "if"
-        table.add_column(str(name), justify="right" if numeric else "left")
+        name = str(name)
+        whole = name in ("task", "architecture")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=whole)
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{each:.3g}" if isinstance(each, float) else str(each) for each in row))
     shown.print(table)
@@ -151,7 +153,8 @@ def report(
     from lengthwise.harness.store import Store
 
     collected = collect(Store.open(results))
-    _finish(collected, write_report(collected, results / "report"), console, as_json)
+    failed = _finish(collected, write_report(collected, results / "report"), console, as_json)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command("list")

@@ -5,6 +5,9 @@ from typing import Any
 from lengthwise.harness import plugins
 from lengthwise.harness.settings import SuiteSettings
 
+DOTTED = r"^[\w.]+:\w+$"
+"""A plug-in of one's own."""
+
 
 def suite_schema() -> dict[str, Any]:
     """The schema of a suite file as `load_suite` accepts it.
@@ -38,9 +41,19 @@ def suite_schema() -> dict[str, Any]:
 
 def _any_of(definitions: dict[str, Any], kind: plugins.Kind, make: Any) -> dict[str, Any]:
     names = [*plugins.built_in(kind), *plugins.announced(kind)]
-    dotted = {"type": "string", "pattern": r"^[\w.]+:\w+$", "description": "package.module:Class"}
     variants = [make(definitions, kind, name) for name in names]
-    return {"anyOf": [{"enum": names}, dotted, *variants]}
+    dotted = {"type": "string", "pattern": DOTTED, "description": "package.module:Class"}
+    if kind is plugins.TASK:
+        own = {"type": "object", "properties": {"name": dotted}, "required": ["name"]}
+    else:
+        options = {"type": ["object", "null"], "description": "The options of one's own."}
+        own = {
+            "type": "object",
+            "patternProperties": {DOTTED: options},
+            "additionalProperties": False,
+            "minProperties": 1,
+        }
+    return {"anyOf": [{"enum": names}, dotted, *variants, own]}
 
 
 def _options(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
