@@ -6,6 +6,7 @@ from lengthwise.architectures.layers import (
     Linear,
     RMSNorm,
     ShortConvolution,
+    check_positive,
     head_size,
     split_heads,
     time_step_bias,
@@ -28,7 +29,7 @@ class GatedDeltaNet(Mixer):
         conv_size: tokens that the short convolutions see.
 
     Raises:
-        ValueError: the heads do not divide the width.
+        ValueError: the heads do not divide the width, or a size below 1.
 
     Source: Yang et al., Gated Delta Networks (arXiv 2412.06464), section 3.
     """
@@ -37,6 +38,7 @@ class GatedDeltaNet(Mixer):
 
     def __init__(self, width: int, *, heads: int = 2, conv_size: int = 4) -> None:
         super().__init__()
+        check_positive(conv_size=conv_size)
         self.head_size = head_size(width, heads)
         self.width = width
         self.heads = heads

@@ -57,9 +57,17 @@ def head_size(width: int, heads: int) -> int:
     Raises:
         ValueError: the width is not a multiple of the number of heads.
     """
+    check_positive(heads=heads)
     if width % heads:
         raise ValueError(f"heads: {heads} does not divide the width {width}")
     return width // heads
+
+
+def check_positive(**sizes: int) -> None:
+    """Raises a ValueError that names the first size below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: {size} must be at least 1")
 
 
 def time_step_bias(size: int) -> Tensor:

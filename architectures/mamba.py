@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from lengthwise.architectures.layers import Linear, ShortConvolution, time_step_bias
+from lengthwise.architectures.layers import Linear, ShortConvolution, check_positive, time_step_bias
 from lengthwise.architectures.mixer import Mixer, State
 from lengthwise.kernels import selective_scan
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class Mamba(Mixer):
         state_size: N, state a channel.
         conv_size: tokens that the short convolution sees.
 
+    Raises:
+        ValueError: a size below 1.
+
     Source: Gu and Dao, Mamba (arXiv 2312.00752), figure 3 and section 3.6.
     """
 
@@ -31,6 +34,7 @@ class Mamba(Mixer):
         self, width: int, *, expand: int = 2, state_size: int = 16, conv_size: int = 4
     ) -> None:
         super().__init__()
+        check_positive(expand=expand, state_size=state_size, conv_size=conv_size)
         inner = expand * width
         self.inner = inner
         self.state_size = state_size

@@ -104,6 +104,7 @@ class Model(nn.Module):
 def build_model(config: ModelConfig) -> Model:
     """Builds the model on the CPU, its parameters drawn from torch's generator as it stands.
 
+    >>> import torch
     >>> from lengthwise.architectures.gated_delta_net import GatedDeltaNet
     >>> model = build_model(ModelConfig(16, 8, 2, [GatedDeltaNet]))
     >>> logits, _ = model(torch.zeros(1, 5, dtype=torch.long), positions=torch.tensor([[4]]))

@@ -13,12 +13,17 @@ class SwiGLU(ChannelMixer):
         width: D.
         expand: inner width over the width; 8/3 matches a 4 D block without a gate in parameters.
 
+    Raises:
+        ValueError: expand is not positive.
+
     Source: Shazeer, GLU Variants Improve Transformer (arXiv 2002.05202).
     """
 
     def __init__(self, width: int, *, expand: float = 8 / 3) -> None:
         super().__init__()
-        inner = round(expand * width / 8) * 8
+        if expand <= 0:
+            raise ValueError(f"expand: {expand} must be positive")
+        inner = max(8, round(expand * width / 8) * 8)
         self.project = Linear(width, 2 * inner, bias=False)
         self.output = Linear(inner, width, bias=False)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(
@@ -82,6 +82,8 @@ def run(
 
     shown = Console(quiet=quiet or as_json)
     loaded = [load_suite(file, set_) for file in suites]
+    command = ["lengthwise", *sys.argv[1:]]
+    summaries: list[dict[str, Any]] = []
     failed = False
     for suite in loaded:
         folder = out / suite.name if out and len(loaded) > 1 else out
@@ -89,14 +91,16 @@ def run(
         if dry_run:
             dry_run_table(suite, options, shown)
             continue
-        command = ["lengthwise", "run", str(suite.file), *(f"--set={each}" for each in set_)]
         try:
             results, report = run_suite(suite, options, command, lambda jobs: watching(jobs, shown))
         except KeyboardInterrupt:
             message = "stopped; everything is saved, and the same command goes on"
             Console(stderr=True).print(message, style="yellow")
             raise typer.Exit(130) from None
-        failed |= _finish(results, report, shown, as_json)
+        summaries.append(_summarise(results, report, shown))
+        failed |= summaries[-1]["failed"]
+    if as_json:
+        print(json.dumps(summaries, indent=1))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -109,25 +113,25 @@ def _devices(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         try:
+            if torch.device(name).type not in ("cpu", "cuda"):
+                raise RuntimeError("it is neither cpu nor cuda")
             torch.empty(0, device=name)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"--devices {name}: cannot be used: {error}") from None
     return names
 
 
-def _finish(results: Any, report: Path, shown: Console, as_json: bool) -> bool:
-    """Prints the summary; whether some run failed."""
+def _summarise(results: Any, report: Path, shown: Console) -> dict[str, Any]:
+    """Prints the summary and returns it as plain data."""
     from lengthwise.harness.report import summary
     from lengthwise.harness.report.results import ENDED_WELL
 
     table = summary(results)
-    if as_json:
-        rows = json.loads(str(table.to_json(orient="records")))
-        print(json.dumps({"report": str(report), "summary": rows}, indent=1))
-    else:
-        _print_table(shown, table)
-        shown.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return not results.runs["status"].isin(ENDED_WELL).all()
+    _print_table(shown, table)
+    shown.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)
+    rows = json.loads(str(table.to_json(orient="records")))
+    failed = not results.runs["status"].isin(ENDED_WELL).all()
+    return {"suite": results.name, "report": str(report), "failed": bool(failed), "summary": rows}
 
 
 def _print_table(shown: Console, frame: Any) -> None:
@@ -138,7 +142,8 @@ def _print_table(shown: Console, frame: Any) -> None:
         whole = name in ("task", "architecture")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=whole)
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{each:.3g}" if isinstance(each, float) else str(each) for each in row))
+        cells = (f"{each:.3g}" if isinstance(each, float) else str(each) for each in row)
+        table.add_row(*(escape(cell) for cell in cells))
     shown.print(table)
 
 
@@ -152,9 +157,13 @@ def report(
     from lengthwise.harness.report import write_report
     from lengthwise.harness.store import Store
 
-    collected = collect(Store.open(results))
-    failed = _finish(collected, write_report(collected, results / "report"), console, as_json)
-    raise typer.Exit(1 if failed else 0)
+    store = Store.open(results)
+    collected = collect(store, store.suite())
+    shown = Console(quiet=as_json)
+    summary = _summarise(collected, write_report(collected, results / "report"), shown)
+    if as_json:
+        print(json.dumps([summary], indent=1))
+    raise typer.Exit(1 if summary["failed"] else 0)
 
 
 @app.command("list")
@@ -186,10 +195,7 @@ def show(
     from lengthwise.harness.show import example
     from lengthwise.harness.source import InputError
 
-    options = {
-        name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in set_)
-    }
-    made = make_task(task, options)
+    made = make_task(task, set_)
     try:
         batch = made.sample(seed=seed, split=split, start=index, count=1, length=length)
     except ValueError as error:
@@ -228,7 +234,7 @@ def doctor() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in examine():
         mark = "[green]✓[/]" if finding.usable else "[yellow]–[/]"
-        table.add_row(mark, finding.what, finding.detail)
+        table.add_row(mark, finding.what, escape(finding.detail))
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from lengthwise.harness.job import Job
 from lengthwise.harness.store import Store
 from lengthwise.harness.workers import Watch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -42,12 +43,16 @@ def watching(jobs: Sequence[Job], console: Console) -> Iterator[Watch]:
     def watch(index: int, message: dict[str, Any]) -> None:
         job = jobs[index]
         if "started" in message:
-            bars[index] = progress.add_task(job.label, total=planned[index], note="starting")
+            bars[index] = progress.add_task(
+                escape(job.label), total=planned[index], note="starting"
+            )
         elif "ended" in message:
             progress.remove_task(bars.pop(index))
             steps[index] = planned[index]
             ended.add(index)
-            progress.console.print(f"[dim]✓[/] {job.label}: {outcome(job)}", highlight=False)
+            broken, how = outcome(job)
+            mark = "[red]✗[/]" if broken else "[dim]✓[/]"
+            progress.console.print(f"{mark} {escape(f'{job.label}: {how}')}", highlight=False)
         elif "testing" in message:
             steps[index] = planned[index]
             note = f"testing at {message['testing']}"
@@ -71,18 +76,20 @@ def _note(message: dict[str, Any]) -> str:
     )
 
 
-def outcome(job: Job) -> str:
-    """How a job's runs ended, in a line."""
+def outcome(job: Job) -> tuple[bool, str]:
+    """Whether something broke, and how a job's runs ended, in a line."""
     store = Store.open(job.root)
     counts: dict[str, int] = {}
+    broken = False
     for run in job.runs:
-        failure = store.failure(run.id)
+        failure = store.failure(run.id, job.evaluations)
+        broken |= bool(failure)
         if failure:
-            how = failure["status"]
+            how = failure["status"].replace("_", " ")
         elif store.finished(run.id):
             record = store.record(run.id)
             how = f"{record['status']} at step {record['steps']}"
         else:
             how = "interrupted"
         counts[how] = counts.get(how, 0) + 1
-    return ", ".join(f"{count} {how}" if count > 1 else how for how, count in counts.items())
+    return broken, ", ".join(f"{count} {how}" for how, count in counts.items())

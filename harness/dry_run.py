@@ -11,13 +11,14 @@ from lengthwise.harness.run import Options, plan_jobs
 from lengthwise.harness.store import Store
 from lengthwise.harness.suite import Suite
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One population, estimated from one training step and one test example a length."""
+    """One population, measured on one training step and a few test examples a length."""
 
     training_seconds: float
     testing_seconds: float
@@ -30,18 +31,23 @@ def dry_run_table(suite: Suite, options: Options, console: Console) -> None:
     """Prints the plan of a suite; nothing is stored."""
     folder = options.folder(suite)
     store = Store(folder)
-    jobs, workers = plan_jobs(suite, store, options)
+    jobs, slots = plan_jobs(suite, store, options)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("population")
     for heading in ("runs", "steps", "parameters", "state bytes", "train at most", "test"):
         table.add_column(heading, justify="right")
-    total = 0.0
+    seconds = 0.0
     for job in track(jobs, "timing one step of each", console=console, transient=True):
-        found = estimate(job)
-        total += found.training_seconds + found.testing_seconds
+        label, runs = escape(job.label), len(job.untrained(store))
+        try:
+            found = estimate(job, store, slots[0])
+        except Exception as error:
+            table.add_row(label, str(runs), escape(f"{type(error).__name__}: {error}"))
+            continue
+        seconds += found.training_seconds + found.testing_seconds
         table.add_row(
-            job.label,
-            str(len(job.untrained(store))),
+            label,
+            str(runs),
             f"{job.runs[0].train.steps:,}",
             f"{found.parameters:,}",
             f"{found.state_bytes:,}",
@@ -49,43 +55,52 @@ def dry_run_table(suite: Suite, options: Options, console: Console) -> None:
             duration(found.testing_seconds),
         )
     console.print(table)
-    runs = sum(len(job.untrained(store)) for job in jobs)
-    done = len(suite.runs) - runs
+    runs = {run.id for run in suite.runs}
+    left = {run.id for job in jobs for run in job.untrained(store)}
     console.print(
-        f"{suite.name}: {runs} runs to train, {done} already in {folder}; about "
-        f"{duration(total / workers)} with {workers} workers if no run is solved early",
+        f"{suite.name}: {len(left)} runs to train, {len(runs - left)} already in {folder}; about "
+        f"{duration(seconds / len(slots))} with {len(slots)} workers if no run is solved early",
         highlight=False,
+        markup=False,
     )
 
 
-def estimate(job: Job) -> Estimate:
-    """Times the second training step, and one example a member at each length."""
+def estimate(job: Job, store: Store, device: str) -> Estimate:
+    """Times what is missing of a job: its second training step, and 8 examples at each length."""
     torch.set_num_threads(job.threads)
-    population = Population(job.runs, job.device)
+    population = Population(job.runs, device)
     train = job.runs[0].train
-    batch = population.batch("train", 0, train.batch_size, train.length)
-    population.train_step(batch)
-    begin = time.perf_counter()
-    population.train_step(batch)
-    step = time.perf_counter() - begin
-    validations = train.steps / train.validate_every * train.validation_examples
-    examples = {length: float(job.examples) for length in job.lengths}
-    members = len(job.runs)
-    probe = {
-        length: evaluate(population, "test", length, 8)[0].seconds * members
+    untested = {
+        length: len(job.untrained(store)) + len(job.untested(store, length))
+        for length in job.lengths
+    }
+    example = {
+        length: evaluate(population, "test", length, 8)[0].seconds
         for length in {train.length, *job.lengths}
     }
+    training = 0.0
+    if untrained := len(job.untrained(store)):
+        batch = population.batch("train", 0, train.batch_size, train.length)
+        population.train_step(batch)
+        begin = time.perf_counter()
+        population.train_step(batch)
+        step = (time.perf_counter() - begin) / len(job.runs)
+        validated = train.steps / train.validate_every * train.validation_examples
+        training = untrained * (step * train.steps + example[train.length] * validated)
     return Estimate(
-        training_seconds=step * train.steps + validations * probe[train.length],
-        testing_seconds=sum(probe[length] * count for length, count in examples.items()),
-        parameters=sum(population.sizes),
+        training_seconds=training,
+        testing_seconds=sum(
+            count * job.examples * example[length] for length, count in untested.items()
+        ),
+        parameters=sum(each.numel() for each in population.model.parameters()),
         state_bytes=population.model.state_bytes(max(job.lengths)),
     )
 
 
 def duration(seconds: float) -> str:
-    """
-    >>> duration(75), duration(7300)
+    """Seconds as people say them.
+
+    >>> duration(75), duration(7320)
     ('1 min 15 s', '2 h 02 min')
     """
     whole = round(seconds)

@@ -1,6 +1,7 @@
 """Testing trained members: how many answers are right at each length, at what cost."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -9,7 +10,8 @@ from lengthwise.tasks.task import Batch, Split
 from torch import Tensor
 
 TOKENS_AT_ONCE = 32_768
-"""Tokens of all members together in one forward call; it bounds memory, not results."""
+"""Tokens of all members together in one forward call, where one example of each is not more; it
+bounds memory, not results."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,22 @@ class Score:
         return asdict(self)
 
 
-def evaluate(population: Population, split: Split, length: int, examples: int) -> list[Score]:
+def evaluate(
+    population: Population,
+    split: Split,
+    length: int,
+    examples: int,
+    between: Callable[[], None] = lambda: None,
+) -> list[Score]:
     """Scores every member on the first examples of its own seed's split.
 
     Example i of a member is the same however many members and examples are computed at once.
+
+    Args:
+        between: called before each forward call; what it raises ends the evaluation.
+
+    Raises:
+        ValueError: the task's examples have no answers at this length.
     """
     members = len(population.runs)
     at_once = max(1, TOKENS_AT_ONCE // (members * length))
@@ -47,7 +61,10 @@ def evaluate(population: Population, split: Split, length: int, examples: int) -
     distances: list[Tensor] = []
     seconds = 0.0
     for start in range(0, examples, at_once):
+        between()
         batch = population.batch(split, start, min(at_once, examples - start), length)
+        if not batch.mask.any():  # also waits until the batch is made
+            raise ValueError(f"the task has no answers at length {length}")
         begin = time.perf_counter()
         hits = _hits(population, batch)
         seconds += time.perf_counter() - begin

@@ -1,51 +1,66 @@
 """A population with its memory: taken up from the store, saved, its runs stored as they end."""
 
-import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import pandas as pd
 import torch
 from lengthwise.harness.plan import Run
 from lengthwise.harness.population import Population
+from lengthwise.harness.provenance import machine, versions
 from lengthwise.harness.store import Checkpoint, Store
 from lengthwise.harness.train import Memory
 
 
-def resumable(runs: Sequence[Run], store: Store) -> Iterator[list[Run]]:
-    """Splits runs of one shape into those that can go on together.
+def resumable(runs: Sequence[Run], store: Store) -> list[tuple[int, list[Run]]]:
+    """Splits runs of one shape into groups that can go on together, each from a step.
 
     That is all of them where one step is common to their checkpoints, as an interrupted population
     leaves it, and otherwise those with the same newest step.
     """
-    steps = [store.checkpoint_steps(run.id) or {0} for run in runs]
-    if runs and set.intersection(*steps):
-        yield list(runs)
-        return
-    for newest in sorted({max(each) for each in steps}, reverse=True):
-        yield [run for run, each in zip(runs, steps, strict=True) if max(each) == newest]
+    if not runs:
+        return []
+    steps = [_whole_steps(run, store) or {0} for run in runs]
+    if common := set.intersection(*steps):
+        return [(max(common), list(runs))]
+    newest = [max(each) for each in steps]
+    return [
+        (step, [run for run, each in zip(runs, newest, strict=True) if each == step])
+        for step in sorted(set(newest), reverse=True)
+    ]
+
+
+def _whole_steps(run: Run, store: Store) -> set[int]:
+    """Steps that everybody saved who trained with this run then; a kill may have come between."""
+
+    def whole(step: int) -> bool:
+        companions = store.companions(run.id, step)
+        return all(
+            store.finished(each) or step in store.checkpoint_steps(each) for each in companions
+        )
+
+    return {step for step in store.checkpoint_steps(run.id) if whole(step)}
 
 
 class Group:
-    """Runs trained together."""
+    """Runs trained together, from a step on."""
 
-    def __init__(self, runs: Sequence[Run], store: Store, device: str) -> None:
+    def __init__(self, runs: Sequence[Run], step: int, store: Store, device: str) -> None:
         self.store = store
         self.population = Population(runs, device)
         self.memories = [Memory() for _ in runs]
-        common = set.intersection(*(store.checkpoint_steps(run.id) for run in runs))
-        if common:
-            loaded = [store.load_checkpoint(run.id, max(common)) for run in runs]
-            self.population.load(max(common), [each.tensors for each in loaded])
+        if step:
+            loaded = [store.load_checkpoint(run.id, step) for run in runs]
+            self.population.load(step, [each.tensors for each in loaded])
             self.memories = [Memory(**each.memory) for each in loaded]
 
     def save(self) -> None:
         """Checkpoints every member; only then are older checkpoints deleted."""
         step = self.population.step
+        companions = [run.id for run in self.population.runs]
         for member, run in enumerate(self.population.runs):
             memory = self.memories[member].to_json()
-            checkpoint = Checkpoint(self.population.member_state(member), memory)
+            checkpoint = Checkpoint(self.population.member_state(member), memory, companions)
             self.store.save_checkpoint(run.id, step, checkpoint)
         for run in self.population.runs:
             self.store.drop_checkpoints(run.id, before=step)
@@ -65,29 +80,22 @@ class Group:
 
     def _store(self, run: Run, member: int, backends: dict[str, set[str]]) -> None:
         memory = self.memories[member]
-        weights = self.population.weights(member)
         history = pd.DataFrame(memory.history, columns=["step", "loss", "validation"])
         record = {
             "run": run.to_json(),
             "status": memory.status,
             "steps": self.population.step,
             "seconds": memory.seconds,
-            "parameters": sum(each.numel() for each in weights.values()),
+            "parameters": sum(each.numel() for each in self.population.model.parameters()),
             "loss": float(history["loss"].iloc[-1]),
             "validation": float(history["validation"].iloc[-1]),
             "device": str(self.population.device),
             "threads": torch.get_num_threads(),
             "backends": {name: sorted(used) for name, used in backends.items()},
-            "versions": {
-                "lengthwise": version("lengthwise"),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            "machine": f"{platform.system()} {platform.machine()}",
+            "versions": versions(),
+            "machine": machine(),
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        if memory.status == "diverged":
-            weights = {}
+        weights = {} if memory.status == "diverged" else self.population.weights(member)
         self.store.save_run(run.id, record, weights, history)
-        self.store.forget_failure(run.id)
         self.store.drop_checkpoints(run.id)

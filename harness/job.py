@@ -1,20 +1,22 @@
 """One population from its runs to its stored scores: the work of one process."""
 
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import Timeout
 from lengthwise import kernels
 from lengthwise.harness.evaluate import Score, evaluate
 from lengthwise.harness.group import Group, resumable
 from lengthwise.harness.plan import Run
 from lengthwise.harness.population import Population
-from lengthwise.harness.store import Store
+from lengthwise.harness.store import TRAINING, Store
 from lengthwise.harness.train import Interrupted, train
 
 Tell = Callable[[dict[str, Any]], None]
@@ -36,8 +38,14 @@ class Job:
 
     @property
     def label(self) -> str:
+        """What its runs have in common."""
         run = self.runs[0]
-        return " · ".join(part for part in (run.task_label, run.architecture, run.variant) if part)
+        variant = run.variant if len({each.variant for each in self.runs}) == 1 else ""
+        return " · ".join(part for part in (run.task_label, run.architecture, variant) if part)
+
+    @property
+    def evaluations(self) -> list[str]:
+        return [evaluation_key(length, self.examples) for length in self.lengths]
 
     def untrained(self, store: Store) -> list[Run]:
         return [run for run in self.runs if not store.finished(run.id)]
@@ -61,18 +69,21 @@ class Job:
         """
         store = Store.open(self.root)
         torch.set_num_threads(self.threads)
-        for runs in resumable(self.untrained(store), store):
-            self._train(runs, store, tell, stopped)
-        for length in self.lengths:
-            if runs := self.untested(store, length):
-                tell({"testing": length})
-                self._test(runs, length, store)
-            if stopped():
-                raise Interrupted
+        with _claimed(store, self.runs[0].shape, stopped):
+            for step, runs in resumable(self.untrained(store), store):
+                self._train(runs, step, store, tell, stopped)
+            for length in self.lengths:
+                if runs := self.untested(store, length):
+                    tell({"testing": length})
+                    self._test(runs, length, store, stopped)
 
-    def _train(self, runs: list[Run], store: Store, tell: Tell, stopped: Stopped) -> None:
-        try:
-            group = Group(runs, store, self.device)
+    def _train(
+        self, runs: Sequence[Run], step: int, store: Store, tell: Tell, stopped: Stopped
+    ) -> None:
+        def attempt() -> None:
+            for run in runs:
+                _check_unchanged(run)
+            group = Group(runs, step, store, self.device)
             with kernels.session() as session:
                 while group.population.runs:
                     train(
@@ -84,28 +95,37 @@ class Job:
                         checkpoint_seconds=self.checkpoint_seconds,
                     )
                     group.release(session.chosen)
-        except Interrupted:
-            raise
-        except Exception as error:
-            left = [run for run in runs if not store.finished(run.id)]
-            if out_of_memory(error) and len(left) > 1:
-                half = len(left) // 2
-                self._train(left[:half], store, tell, stopped)
-                self._train(left[half:], store, tell, stopped)
-            else:
-                record_failures(store, left, error, "training")
 
-    def _test(self, runs: list[Run], length: int, store: Store) -> None:
-        try:
+        failure = _failure_of(attempt)
+        left = [run for run in runs if not store.finished(run.id)]
+        if failure and failure["status"] == "out_of_memory" and len(left) > 1:
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                for newest, again in resumable(half, store):
+                    self._train(again, newest, store, tell, stopped)
+        elif failure:
+            record_failures(store, left, TRAINING, failure)
+
+    def _test(self, runs: Sequence[Run], length: int, store: Store, stopped: Stopped) -> None:
+        key = evaluation_key(length, self.examples)
+
+        def between() -> None:
+            if stopped():
+                raise Interrupted
+
+        def attempt() -> None:
             population = Population(runs, self.device)
             population.load_weights([store.weights(run.id) for run in runs])
-            scores = evaluate(population, "test", length, self.examples)
-        except Exception as error:
-            record_failures(store, runs, error, f"testing at length {length}")
-            return
-        for run, score in zip(runs, scores, strict=True):
-            table = score_table(run, score, population.model.state_bytes(length))
-            store.save_evaluation(run.id, evaluation_key(length, self.examples), table)
+            scores = evaluate(population, "test", length, self.examples, between)
+            for run, score in zip(runs, scores, strict=True):
+                table = score_table(run, score, population.model.state_bytes(length))
+                store.save_evaluation(run.id, key, table)
+
+        failure = _failure_of(attempt)
+        if failure and failure["status"] == "out_of_memory" and len(runs) > 1:
+            self._test(runs[: len(runs) // 2], length, store, stopped)
+            self._test(runs[len(runs) // 2 :], length, store, stopped)
+        elif failure:
+            record_failures(store, runs, key, failure)
 
 
 def evaluation_key(length: int, examples: int) -> str:
@@ -131,18 +151,52 @@ def score_table(run: Run, score: Score, state_bytes: int) -> pd.DataFrame:
     )
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on whatever device."""
+def record_failures(store: Store, runs: Sequence[Run], stage: str, failure: dict[str, Any]) -> None:
+    """Remembers how runs broke; the next call tries them again."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    for run in runs:
+        store.save_failure(run.id, stage, failure | {"stage": stage, "at": at})
+
+
+def _failure_of(attempt: Callable[[], None]) -> dict[str, Any] | None:
+    """How an attempt broke, as plain data: the exception's frames would keep its tensors alive."""
+    try:
+        attempt()
+    except Interrupted:
+        raise
+    except Exception as error:
+        status = "out_of_memory" if _out_of_memory(error) else "failed"
+        return {"status": status, "error": "".join(traceback.format_exception(error))}
+    return None
+
+
+def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
 
 
-def record_failures(store: Store, runs: Sequence[Run], error: Exception, stage: str) -> None:
-    """Remembers how runs broke, until they succeed; the next call tries them again."""
-    text = "".join(traceback.format_exception(error))
-    status = "out_of_memory" if out_of_memory(error) else "failed"
-    for run in runs:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        failure = {"status": status, "stage": stage, "error": text, "at": at}
-        store.save_failure(run.id, failure)
+def _check_unchanged(run: Run) -> None:
+    """Raises when a plug-in's source is no longer that which the run's id was made from."""
+    if replace(run).id != run.id:
+        raise RuntimeError(
+            f"the source of {run.task.name} or {run.architecture} has changed since this was "
+            "planned; start again"
+        )
+
+
+@contextmanager
+def _claimed(store: Store, shape: str, stopped: Stopped) -> Iterator[None]:
+    """Waits while another process works on runs of this shape in this folder."""
+    lock = store.claim(shape)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            if stopped():
+                raise Interrupted from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,13 +1,14 @@
 """Tables of what there is: tasks, architectures, kernels, suites."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from lengthwise import kernels
 from lengthwise.harness import plugins
 from lengthwise.harness.source import InputError, Source
 from lengthwise.harness.validation import choice
 from lengthwise.tasks.task import Task
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -28,14 +29,17 @@ def listing(what: str) -> Table:
     return _table(("name", "what it is", "options"), [_described(kind, name) for name in names])
 
 
-def make_task(name: str, options: dict[str, Any]) -> Task:
-    """A task by name.
+def make_task(name: str, assignments: Iterable[str]) -> Task:
+    """A task by name, with options from "name=value".
 
     Raises:
         InputError: there is no such task, or an option is wrong.
     """
-    source = Source(None, {(): name})
-    chosen = choice(source, plugins.TASK, name, options, (), ())
+    plugins.search(Path.cwd())
+    source = Source({}, {(): name})
+    for assignment in assignments:
+        source.override(assignment)
+    chosen = choice(source, plugins.TASK, name, source.data, (), ())
     source.check()
     assert chosen is not None
     try:
@@ -45,7 +49,10 @@ def make_task(name: str, options: dict[str, Any]) -> Task:
 
 
 def _described(kind: plugins.Kind, name: str) -> tuple[str, str, str]:
-    plugin = plugins.find(kind, name)
+    try:
+        plugin = plugins.find(kind, name)
+    except plugins.PluginError as error:
+        return name, f"({error})", ""
     fields = plugins.options_model(kind, plugin).model_fields
     options = [
         option if field.is_required() else f"{option}={field.default}"
@@ -64,5 +71,5 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
     for heading in headings:
         table.add_column(heading)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     return table

@@ -10,18 +10,20 @@ import hashlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from lengthwise.architectures.mixer import ChannelMixer, Mixer
+from lengthwise.harness.settings import Settings
 from lengthwise.harness.source import nearest
 from lengthwise.tasks.task import Task
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import create_model
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,6 @@ def announced(kind: Kind) -> dict[str, EntryPoint]:
     return {each.name: each for each in entry_points(group=kind.group)}
 
 
-@cache
 def find(kind: Kind, name: str) -> type:
     """The plug-in class of a name.
 
@@ -90,7 +91,7 @@ def find(kind: Kind, name: str) -> type:
     if name in built_in(kind):
         return built_in(kind)[name]
     if name in announced(kind):
-        found = announced(kind)[name].load()
+        found = _loaded(kind, name, announced(kind)[name].load)
     elif ":" in name:
         found = _by_path(kind, name)
     else:
@@ -105,19 +106,46 @@ def find(kind: Kind, name: str) -> type:
 
 def search(folder: Path) -> None:
     """Lets dotted paths name modules in a folder, after all that is installed."""
-    if str(folder.resolve()) not in sys.path:
-        sys.path.append(str(folder.resolve()))
+    found = str(folder.resolve())
+    if found not in sys.path:
+        sys.path.append(found)
+    if found in _searched:
+        _searched.remove(found)
+    _searched.append(found)
+
+
+_searched: list[str] = []
+"""Folders of `search`, the latest last."""
+
+
+def _loaded(kind: Kind, name: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except Exception as error:
+        raise PluginError(
+            f"cannot import the {kind.name} {name!r}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_file(module: ModuleType) -> None:
+    """Refuses a module that was imported from another folder than that of this suite."""
+    if not _searched or module.__file__ is None:
+        return
+    here = Path(_searched[-1], *module.__name__.split("."))
+    expected = next(
+        (p for p in (here.with_suffix(".py"), here / "__init__.py") if p.exists()), None
+    )
+    if expected and expected.resolve() != Path(module.__file__).resolve():
+        raise PluginError(
+            f"{module.__name__} is already imported from {module.__file__}, not from {expected}; "
+            "rename one, or run their suites one at a time"
+        )
 
 
 def _by_path(kind: Kind, name: str) -> Any:
     module_name, _, attribute = name.partition(":")
-    try:
-        module = import_module(module_name)
-    except Exception as error:
-        raise PluginError(
-            f"cannot import {module_name} for the {kind.name} {name!r}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    module = _loaded(kind, name, lambda: import_module(module_name))
+    _check_file(module)
     if not hasattr(module, attribute):
         classes = [each for each in vars(module) if inspect.isclass(getattr(module, each))]
         raise PluginError(f"{module_name} has no {attribute!r}{nearest(attribute, classes)}")
@@ -125,8 +153,22 @@ def _by_path(kind: Kind, name: str) -> Any:
 
 
 @cache
-def options_model(kind: Kind, plugin: type) -> type[BaseModel]:
-    """A pydantic model of the plug-in's options, made from its constructor's signature."""
+def options_model(kind: Kind, plugin: type) -> type[Settings]:
+    """A pydantic model of the plug-in's options, made from its constructor's signature.
+
+    Raises:
+        PluginError: an annotation cannot be resolved or checked.
+    """
+    try:
+        return _options_model(kind, plugin)
+    except Exception as error:
+        raise PluginError(
+            f"the options of {plugin.__qualname__} cannot be checked; annotate them with types "
+            f"that pydantic knows: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _options_model(kind: Kind, plugin: type) -> type[Settings]:
     hints = get_type_hints(plugin.__init__, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(plugin).parameters.items():
@@ -137,11 +179,7 @@ def options_model(kind: Kind, plugin: type) -> type[BaseModel]:
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), default)
-    return create_model(
-        plugin.__name__,
-        __config__=ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=()),
-        **fields,
-    )
+    return create_model(plugin.__name__, __base__=Settings, **fields)
 
 
 def digest(plugin: type) -> str:
@@ -156,11 +194,11 @@ def digest(plugin: type) -> str:
 
 
 def headline(plugin: type) -> str:
-    """The first line of the module's docstring of a built-in plug-in, else of the class's.
+    """One line about a plug-in: of a built-in its module's first, else its class's.
 
     >>> headline(find(MIXER, "mamba"))
     'Mamba: a selective state space behind a short convolution, gated.'
     """
-    module = sys.modules[plugin.__module__]
-    text = inspect.getdoc(module) or inspect.getdoc(plugin) or ""
+    ours = plugin.__module__.startswith("lengthwise.")
+    text = inspect.getdoc(sys.modules[plugin.__module__] if ours else plugin) or ""
     return text.partition("\n")[0]

@@ -1,7 +1,7 @@
 """Models of one shape, stacked and trained as one program, each with its own data and settings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,33 +22,44 @@ class Population:
     """
 
     def __init__(self, runs: Sequence[Run], device: torch.device | str = "cpu") -> None:
-        models = [run.make_model() for run in runs]
+        models = [run.make_model().to(device) for run in runs]
         self.runs = list(runs)
         self.device = torch.device(device)
-        self.model = models[0].to(self.device).eval()
-        named = dict(self.model.named_parameters())
+        self.task = runs[0].make_task()
+        self.model = models[0].eval()
+        named = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
         self.shapes = {name: each.shape for name, each in named.items()}
         self.sizes = [each.numel() for each in named.values()]
+        states = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
+        self.fixed = {
+            name: torch.stack([state[name].detach() for state in states])
+            for name in states[0]
+            if name not in named
+        }
+        """Buffers and frozen parameters [P, …]: each member its own, never trained."""
+        rows = [torch.cat([state[name].detach().flatten() for name in named]) for state in states]
+        self.flat = torch.stack(rows).requires_grad_()
         undecayed = self.model.undecayed_parameters()
-        self.decayed = torch.cat(
-            [
-                torch.full((each.numel(),), float(name not in undecayed))
-                for name, each in named.items()
-            ]
-        ).to(self.device)
-        rows = [
-            torch.cat([each.detach().flatten() for each in model.parameters()]) for model in models
+        decayed = [
+            torch.full((size,), float(name not in undecayed)) for name, size in self._sizes()
         ]
-        self.flat = torch.stack(rows).to(self.device).requires_grad_()
+        self.decayed = torch.cat(decayed).to(self.device)
         self.first_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.second_moment = torch.zeros_like(self.flat, requires_grad=False)
+        self.lr = self._column([run.train.optimizer.lr for run in runs])
+        self.weight_decay = self._column([run.train.optimizer.weight_decay for run in runs])
         self.step = 0
+
+    def _sizes(self) -> Iterable[tuple[str, int]]:
+        return zip(self.shapes, self.sizes, strict=True)
+
+    def _column(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=self.flat.dtype, device=self.device)[:, None]
 
     def batch(self, split: Split, start: int, count: int, length: int) -> Batch:
         """Each member's own examples, joined along the batch: [P · count, …]."""
-        task = self.runs[0].make_task()
         made: dict[int, Batch] = {
-            seed: task.sample(
+            seed: self.task.sample(
                 seed=seed, split=split, start=start, count=count, length=length, device=self.device
             )
             for seed in dict.fromkeys(run.seed for run in self.runs)
@@ -68,11 +79,12 @@ class Population:
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
-        def forward(parameters: dict[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:
-            return functional_call(self.model, parameters, (tokens, positions))[0]
+        def forward(state: dict[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:
+            return functional_call(self.model, state, (tokens, positions))[0]
 
         tokens = batch.tokens.unflatten(0, (members, -1))
-        return vmap(forward)(parameters, tokens, batch.positions.unflatten(0, (members, -1)))
+        positions = batch.positions.unflatten(0, (members, -1))
+        return vmap(forward)(parameters | self.fixed, tokens, positions)
 
     def losses(self, batch: Batch) -> Tensor:
         """Each member's mean cross-entropy over its answers [P], in nats."""
@@ -80,7 +92,7 @@ class Population:
         answers = batch.answers.unflatten(0, (len(self.runs), -1))
         mask = batch.mask.unflatten(0, (len(self.runs), -1))
         each = F.cross_entropy(logits.flatten(0, 2), answers.flatten(), reduction="none")
-        return (each.view_as(mask) * mask).sum((1, 2)) / mask.sum((1, 2))
+        return (each.view_as(mask) * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
 
     def train_step(self, batch: Batch) -> Tensor:
         """One step of AdamW on every member; returns the losses [P] before it."""
@@ -103,13 +115,9 @@ class Population:
         count = self.step + 1
         scale = (self.second_moment / (1 - beta2**count)).sqrt_().add_(EPSILON)
         factor = learning_rate_factor(self.step, train.steps, train.warmup_steps, train.schedule)
-        lr = factor * self._column([run.train.optimizer.lr for run in self.runs])
-        decay = self._column([run.train.optimizer.weight_decay for run in self.runs])
-        self.flat.mul_(1 - lr * decay * self.decayed)
+        lr = factor * self.lr
+        self.flat.mul_(1 - lr * self.weight_decay * self.decayed)
         self.flat.sub_(lr / (1 - beta1**count) * self.first_moment / scale)
-
-    def _column(self, values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=self.flat.dtype, device=self.device)[:, None]
 
     def keep(self, members: Sequence[int]) -> None:
         """Drops all members but these, in this order."""
@@ -118,6 +126,8 @@ class Population:
         self.flat = self.flat.detach()[index].requires_grad_()
         self.first_moment = self.first_moment[index]
         self.second_moment = self.second_moment[index]
+        self.lr, self.weight_decay = self.lr[index], self.weight_decay[index]
+        self.fixed = {name: each[index] for name, each in self.fixed.items()}
 
     def member_state(self, member: int) -> dict[str, Tensor]:
         """What a checkpoint of one member holds, beside the step."""
@@ -143,12 +153,13 @@ class Population:
         self.flat.detach().copy_(torch.stack(rows))
 
     def weights(self, member: int) -> dict[str, Tensor]:
-        """One member's parameters by name."""
+        """One member's parameters and buffers by name."""
         pieces = self.flat.detach()[member].split(self.sizes)
-        return {
+        trained = {
             name: piece.view(shape).clone()
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
+        return trained | {name: each[member].clone() for name, each in self.fixed.items()}
 
 
 def learning_rate_factor(step: int, steps: int, warmup_steps: int, schedule: str) -> float:

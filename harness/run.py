@@ -1,6 +1,5 @@
 """From a suite to its report."""
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from lengthwise.harness.collect import asked, collect
 from lengthwise.harness.job import Job
 from lengthwise.harness.plan import populations
+from lengthwise.harness.provenance import cores
 from lengthwise.harness.report import write_report
 from lengthwise.harness.report.results import Results
 from lengthwise.harness.store import Store
@@ -16,6 +16,9 @@ from lengthwise.harness.suite import Suite
 from lengthwise.harness.workers import Watch, execute
 
 Watching = Callable[[Sequence[Job]], AbstractContextManager[Watch]]
+
+CHECKPOINT_SECONDS = 30.0
+"""What a kill may cost."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,6 @@ class Options:
     devices: tuple[str, ...] = ("cpu",)
     workers: int | None = None
     """Processes at a time; as many as devices, or as cores where the only device is the CPU."""
-    checkpoint_seconds: float = 30.0
 
     def folder(self, suite: Suite) -> Path:
         return self.out or Path("results") / suite.name
@@ -46,32 +48,32 @@ def run_suite(
         KeyboardInterrupt: after everything was saved; the same call goes on.
     """
     store = Store.create(options.folder(suite))
-    store.save_suite(asked(suite, command))
-    jobs, workers = plan_jobs(suite, store, options)
+    plan = asked(suite, command)
+    store.save_suite(plan)
+    jobs, slots = plan_jobs(suite, store, options)
     with watching(jobs) as watch:
-        execute(jobs, workers, watch)
-    results = collect(store)
+        execute(jobs, slots, watch)
+    results = collect(store, plan)
     return results, write_report(results, store.root / "report")
 
 
-def plan_jobs(suite: Suite, store: Store, options: Options) -> tuple[list[Job], int]:
-    """The jobs that are not complete, and how many to execute at a time."""
+def plan_jobs(suite: Suite, store: Store, options: Options) -> tuple[list[Job], list[str]]:
+    """The jobs that are not complete, and the device of each worker to execute them."""
     evaluation = suite.settings.evaluate
-    cores = os.cpu_count() or 1
     only_cpu = options.devices == ("cpu",)
     groups = populations(suite.runs)
-    wanted = options.workers or (cores if only_cpu else len(options.devices))
-    workers = max(1, min(wanted, len(groups)))
+    wanted = options.workers or (cores() if only_cpu else len(options.devices))
+    workers = min(wanted, len(groups))
     jobs = [
         Job(
             runs=tuple(runs),
             root=store.root,
             lengths=tuple(evaluation.lengths),
             examples=evaluation.examples,
-            device=options.devices[n % len(options.devices)],
-            threads=max(1, cores // workers),
-            checkpoint_seconds=options.checkpoint_seconds,
+            threads=max(1, cores() // workers),
+            checkpoint_seconds=CHECKPOINT_SECONDS,
         )
-        for n, runs in enumerate(groups)
+        for runs in groups
     ]
-    return [job for job in jobs if not job.complete(store)], workers
+    slots = [options.devices[n % len(options.devices)] for n in range(workers)]
+    return [job for job in jobs if not job.complete(store)], slots

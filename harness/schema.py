@@ -27,7 +27,13 @@ def suite_schema() -> dict[str, Any]:
     several = {"type": "array", "items": mixer, "minItems": 1}
     labelled = {
         "type": "object",
-        "properties": {"label": {"type": "string"}, "mixer": mixer, "mixers": several},
+        "properties": {
+            "label": {"type": "string"},
+            "mixer": mixer,
+            "mixers": several,
+            "train": {"$ref": "#/$defs/TrainSettings"},
+        },
+        "oneOf": [{"required": ["mixer"]}, {"required": ["mixers"]}],
         "additionalProperties": False,
     }
     properties["architectures"]["items"] = {"anyOf": [mixer, labelled]}
@@ -78,7 +84,7 @@ def _task(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[st
 def _named(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {name: _options(definitions, kind, name)},
+        "properties": {name: {"anyOf": [_options(definitions, kind, name), {"type": "null"}]}},
         "required": [name],
         "additionalProperties": False,
     }

@@ -1,18 +1,52 @@
 """The fields of a suite file, their types, ranges and defaults."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+def _types(annotation: Any) -> set[Any]:
+    """A type with all that it is made of."""
+    return {annotation}.union(*(_types(each) for each in get_args(annotation)))
+
+
+def _ascending(lengths: list[int]) -> list[int]:
+    if lengths != sorted(set(lengths)):
+        raise ValueError("must ascend, each length once")
+    return lengths
+
+
 class Settings(BaseModel):
-    """Unknown fields and non-finite numbers are errors everywhere."""
+    """Unknown fields, non-finite numbers, and true for 1 are errors everywhere."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            types = _types(cls.model_fields[info.field_name or ""].annotation)
+            if types & {int, float} and bool not in types:
+                raise ValueError("should be a number")
+        return value
 
 
 class ModelSettings(Settings):
@@ -71,8 +105,13 @@ class TrainSettings(Settings):
 class EvaluateSettings(Settings):
     """What every trained run is tested on."""
 
-    lengths: list[PositiveInt] = [64, 128, 256, 512]
-    """Lengths of the test examples."""
+    lengths: Annotated[list[PositiveInt], Field(min_length=1), AfterValidator(_ascending)] = [
+        64,
+        128,
+        256,
+        512,
+    ]
+    """Lengths of the test examples, ascending."""
     examples: PositiveInt = 1000
     """Test examples at each length."""
 
@@ -92,10 +131,11 @@ class SuiteSettings(Settings):
     tasks: Annotated[list[Any], Field(min_length=1)]
     """Each a task's name, or a mapping with its name and its options."""
     architectures: Annotated[list[Any], Field(min_length=1)]
-    """Each a mixer's name or {name: {options}}, or {label, mixer} or {label, mixers: [...]}."""
+    """Each a mixer's name or {name: {options}}, or {label, mixer or mixers, train}."""
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {"seed": [0, 1, 2]}
-    """Path of a field -> the values it takes; every combination is a run."""
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Path of a field -> the values it takes; every combination is a run. Unless given, the seeds
+    are 0, 1 and 2."""
     report: ReportSettings = ReportSettings()

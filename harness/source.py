@@ -28,22 +28,24 @@ class Source:
     data: Any
     places: dict[Path, str]
     """Path of a value -> "file:line:column", or the option that set it."""
+    text: str = ""
+    """The YAML itself."""
     problems: list[str] = field(default_factory=list)
 
     def complain(self, path: Path, message: str) -> None:
         """Records a problem with the value at a path."""
-        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-        self.problems.append(f"{self._place(path)}: {name.lstrip('.') or 'suite'}: {message}")
+        name = ".".join(map(str, path))
+        self.problems.append(f"{self.place(path)}: {f'{name}: ' if name else ''}{message}")
 
-    def _place(self, path: Path) -> str:
+    def place(self, path: Path) -> str:
         """The place of a value, or of the innermost thing around it that stands in the file."""
         return next(
             self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places
         )
 
-    def inside(self, path: Path) -> "Source":
-        """A view in which everything stands at one place of this file; problems are shared."""
-        return Source(None, {(): self._place(path)}, self.problems)
+    def inside(self, path: Path, problems: list[str]) -> "Source":
+        """A view in which everything stands at one place of this file, with its own problems."""
+        return Source(None, {(): self.place(path)}, problems=problems)
 
     def check(self) -> None:
         """Raises an InputError with every problem recorded so far, if there is one."""
@@ -59,12 +61,14 @@ class Source:
         dotted, equals, text = assignment.partition("=")
         if not equals or not dotted:
             raise InputError(f"--set {assignment}: write it as --set path.to.field=value")
-        path = tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+        # A swept field's path is one key: sweep.train.optimizer.lr.
+        parts = dotted.split(".", 1 if dotted.startswith("sweep.") else -1)
+        path = tuple(int(part) if part.isdecimal() else part for part in parts)
         place = f"--set {assignment}"
         try:
-            value = _Reader(place).read(text).data
+            value = _Reader("the value").read(text).data
         except InputError as error:
-            raise InputError(f"{place}: the value is not YAML: {error}") from None
+            raise InputError(f"{place}: {error}") from None
         holder = self.data
         for depth, part in enumerate(path[:-1]):
             if isinstance(holder, dict) and isinstance(part, str):
@@ -120,6 +124,13 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, reading 1e-3 as the number it is to people (YAML 1.2, not 1.1)."""
 
 
+# YAML 1.1 also takes yes, no, on and off for truth, and 2026-01-02 for a date: here they are text.
+_TOO_EAGER = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] not in _TOO_EAGER]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_TOO_EAGER[0], re.compile(r"^(true|false)$", re.I), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
@@ -145,10 +156,12 @@ class _Reader:
             raise InputError(f"{place}: not YAML: {error.problem or error.context}") from None
         except (yaml.YAMLError, ValueError) as error:
             raise InputError(f"{self.name}: not YAML: {error}") from None
+        except RecursionError:
+            raise InputError(f"{self.name}: not YAML: nested too deeply") from None
         finally:
             loader.dispose()
         self.places.setdefault((), self.name)
-        return Source(data, self.places)
+        return Source(data, self.places, text)
 
     def _place(self, mark: yaml.Mark) -> str:
         return f"{self.name}:{mark.line + 1}:{mark.column + 1}"
@@ -175,12 +188,16 @@ class _Reader:
             place = self._place(key_node.start_mark)
             if key_node.tag == "tag:yaml.org,2002:merge":
                 value = self._value(loader, value_node, path)
-                for each in reversed(value if isinstance(value, list) else [value]):
-                    merged |= each if isinstance(each, dict) else {}
+                each_merged = value if isinstance(value, list) else [value]
+                if not all(isinstance(each, dict) for each in each_merged):
+                    raise InputError(f"{place}: << must bring a mapping, not {value!r}")
+                for each in reversed(each_merged):
+                    merged |= each
                 continue
             key = str(loader.construct_object(key_node))
             if key in data:
                 raise InputError(f"{place}: the key {key!r} stands twice")
+            value = self._value(loader, value_node, (*path, key))
             self.places[(*path, key)] = place
-            data[key] = self._value(loader, value_node, (*path, key))
+            data[key] = value
         return merged | data

@@ -3,7 +3,8 @@
     lengthwise.json              format of the folder
     suite.json                   what was asked for: YAML, command, plan
     checkpoints/<run>/<step>.safetensors
-    failures/<run>.json          crashed or out of memory: tried again by the next call
+    locks/<shape>                held by whoever works on runs of that shape
+    failures/<run>/<stage>.json  crashed or out of memory: tried again by the next call
     runs/<run>/                  written under another name, flushed, then renamed
         record.json              the run, how it ended, on what
         weights.safetensors
@@ -18,18 +19,21 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from lengthwise.harness.source import InputError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 FORMAT = 1
+TRAINING = "training"
+"""The stage of a run before its evaluations."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     memory: dict[str, Any]
     """Plain data: history so far, how the run ended if it did, seconds spent."""
+    companions: list[str]
+    """Every run that was saved at the same time, this one included."""
 
 
 class Store:
@@ -63,8 +69,6 @@ class Store:
             raise InputError(f"{root}: cannot be written: {error.strerror}") from None
         marker = root / "lengthwise.json"
         if not marker.exists():
-            if any((root / each).exists() for each in ("runs", "suite.json")):
-                raise InputError(f"{root}: holds results without a format; choose another folder")
             _replace(marker, lambda path: path.write_text(json.dumps({"format": FORMAT})))
         return Store.open(root)
 
@@ -121,7 +125,8 @@ class Store:
 
     def save_checkpoint(self, run: str, step: int, checkpoint: Checkpoint) -> None:
         tensors = {name: each.contiguous().cpu() for name, each in checkpoint.tensors.items()}
-        metadata = {"memory": json.dumps(checkpoint.memory)}
+        plain = {"memory": checkpoint.memory, "companions": checkpoint.companions}
+        metadata = {"checkpoint": json.dumps(plain)}
         path = self.root / "checkpoints" / run / f"{step}.safetensors"
         _replace(path, lambda path: save_file(tensors, path, metadata))
 
@@ -129,11 +134,17 @@ class Store:
         folder = self.root / "checkpoints" / run
         return {int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdigit()}
 
+    def companions(self, run: str, step: int) -> list[str]:
+        """Every run that was saved together with this one, itself included."""
+        path = self.root / "checkpoints" / run / f"{step}.safetensors"
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["checkpoint"])["companions"]
+
     def load_checkpoint(self, run: str, step: int) -> Checkpoint:
         path = self.root / "checkpoints" / run / f"{step}.safetensors"
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Checkpoint(tensors, json.loads(file.metadata()["memory"]))
+            return Checkpoint(tensors, **json.loads(file.metadata()["checkpoint"]))
 
     def drop_checkpoints(self, run: str, before: int | None = None) -> None:
         """Deletes a run's checkpoints: those before a step, or all."""
@@ -198,16 +209,26 @@ class Store:
 
     # Runs that broke
 
-    def save_failure(self, run: str, failure: dict[str, Any]) -> None:
-        path = self.root / "failures" / f"{run}.json"
+    def save_failure(self, run: str, stage: str, failure: dict[str, Any]) -> None:
+        path = self.root / "failures" / run / f"{stage}.json"
         _replace(path, lambda path: path.write_text(json.dumps(failure, indent=1)))
 
-    def failure(self, run: str) -> dict[str, Any] | None:
-        path = self.root / "failures" / f"{run}.json"
-        return _read_json(path) if path.exists() else None
+    def failure(self, run: str, evaluations: Iterable[str]) -> dict[str, Any] | None:
+        """How a run broke: in training as long as it is not finished, then in the first of these
+        evaluations that is still missing; None when nothing broke or it has succeeded since."""
+        stages = [TRAINING]
+        if self.finished(run):
+            stages = [each for each in evaluations if not self.evaluated(run, each)]
+        paths = [self.root / "failures" / run / f"{stage}.json" for stage in stages]
+        return next((_read_json(path) for path in paths if path.exists()), None)
 
-    def forget_failure(self, run: str) -> None:
-        (self.root / "failures" / f"{run}.json").unlink(missing_ok=True)
+    # Many processes
+
+    def claim(self, shape: str) -> FileLock:
+        """The lock that one process at a time holds while it works on runs of a shape."""
+        path = self.root / "locks" / shape
+        path.parent.mkdir(exist_ok=True)
+        return FileLock(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

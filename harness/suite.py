@@ -7,10 +7,13 @@ from typing import Any
 
 from lengthwise.harness import plugins
 from lengthwise.harness.plan import Run
-from lengthwise.harness.settings import SuiteSettings
+from lengthwise.harness.settings import SuiteSettings, TrainSettings
 from lengthwise.harness.source import Path, Source, nearest, read
 from lengthwise.harness.sweep import NamedArchitecture, NamedTask, sweep
 from lengthwise.harness.validation import choice, named_choice, validated
+
+ARCHITECTURE_FIELDS = ("label", "mixer", "mixers", "train")
+"""The long form of an architecture."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     source.check()
     runs = sweep(source, settings, [t for t in tasks if t], [a for a in architectures if a])
     source.check()
-    text = file.read_text(encoding="utf-8")
-    return Suite(settings.name, file, text, overrides, settings, tuple(runs))
+    return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
 
 
 def _name_the_only_task(source: Source) -> None:
@@ -73,7 +75,7 @@ def _name_the_only_task(source: Source) -> None:
     moved = {
         ("tasks", 0, *key[1:]): at for key, at in source.places.items() if key[:1] == ("task",)
     }
-    source.places = {("tasks",): source.places["task",]} | moved | source.places
+    source.places = {("tasks",): source.place(("task",))} | moved | source.places
 
 
 def _task(source: Source, raw: Any, path: Path) -> NamedTask | None:
@@ -89,12 +91,14 @@ def _task(source: Source, raw: Any, path: Path) -> NamedTask | None:
 
 def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | None:
     label: str | None = None
+    train: dict[str, Any] = {}
     listed: list[tuple[Any, Path]] = [(raw, path)]
-    if isinstance(raw, dict) and {"label", "mixer", "mixers"} & raw.keys():
-        for key in raw.keys() - {"label", "mixer", "mixers"}:
-            message = f"unknown field{nearest(key, ['label', 'mixer', 'mixers'])}"
-            source.complain((*path, key), message)
+    if isinstance(raw, dict) and raw.keys() & ARCHITECTURE_FIELDS:
+        for key in raw.keys() - set(ARCHITECTURE_FIELDS):
+            source.complain((*path, key), f"unknown field{nearest(key, ARCHITECTURE_FIELDS)}")
         label = raw.get("label")
+        train = raw.get("train") or {}
+        validated(source, TrainSettings, train, (*path, "train"))
         mixers = raw.get("mixers", [raw["mixer"]] if "mixer" in raw else [])
         if not isinstance(mixers, list) or not mixers or {"mixer", "mixers"} <= raw.keys():
             source.complain(path, "needs either mixer: one, or mixers: [one a layer, …]")
@@ -108,7 +112,7 @@ def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | N
         return None
     found = tuple(each for each in chosen if each)
     label = label or "+".join(_short(each.name) for each in found)
-    return NamedArchitecture(str(label), found, path)
+    return NamedArchitecture(str(label), found, train, path)
 
 
 def _short(name: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import yaml
 from lengthwise.harness import plugins
 from lengthwise.harness.plan import Choice, Run
 from lengthwise.harness.settings import ModelSettings, Settings, SuiteSettings, TrainSettings
@@ -31,6 +32,8 @@ class NamedArchitecture:
 
     label: str
     mixers: tuple[Choice, ...]
+    train: dict[str, Any]
+    """What it is trained with instead of the suite's settings."""
     path: Path
 
 
@@ -50,27 +53,46 @@ def sweep(
 ) -> list[Run]:
     """Every run; problems are recorded in the source, a swept value's at its place in the file."""
     swept = {"seed": DEFAULT_SEEDS, **settings.sweep}
-    for n, path in enumerate(settings.report.best_over):
-        if path not in settings.sweep:
-            message = f"{path!r} is not swept{nearest(path, settings.sweep)}"
-            source.complain(("report", "best_over", n), message)
+    _check_sweep(source, settings)
+    combinations = [
+        dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())
+    ]
     runs: list[Run] = []
     for task, architecture in itertools.product(tasks, architectures):
-        if _run(source, settings, task, architecture, {}) is None:
-            continue
-        alone = [
-            _run(source.inside(("sweep", path, n)), settings, task, architecture, {path: value})
-            for path, values in swept.items()
-            for n, value in enumerate(values)
-        ]
-        if None in alone:
-            continue
-        inner = source.inside(("sweep",))
-        for values in itertools.product(*swept.values()):
-            combination = dict(zip(swept, values, strict=True))
-            run = _run(inner, settings, task, architecture, combination)
-            runs += [run] if run else []
+        problems: list[str] = []
+        inner = source.inside(("sweep",), problems) if settings.sweep else source
+        made = [_run(inner, settings, task, architecture, each) for each in combinations]
+        runs += [run for run in made if run]
+        if None in made:
+            source.problems += _located(source, settings, task, architecture) or problems
     return runs
+
+
+def _check_sweep(source: Source, settings: SuiteSettings) -> None:
+    for path, values in settings.sweep.items():
+        for n, value in enumerate(values):
+            if value in values[:n]:
+                source.complain(("sweep", path, n), f"{value!r} stands twice")
+    for n, path in enumerate(settings.report.best_over):
+        place = ("report", "best_over", n)
+        if path == "seed":
+            source.complain(place, "seeds are averaged, never chosen")
+        elif path not in settings.sweep:
+            source.complain(place, f"{path!r} is not swept{nearest(path, settings.sweep)}")
+
+
+def _located(
+    source: Source, settings: SuiteSettings, task: NamedTask, architecture: NamedArchitecture
+) -> list[str]:
+    """The problems of the settings without the sweep, else those of each swept value by itself."""
+    problems: list[str] = []
+    view = Source(source.data, source.places, problems=problems)
+    if _run(view, settings, task, architecture, {}):
+        for path, values in settings.sweep.items():
+            for n, value in enumerate(values):
+                inner = source.inside(("sweep", path, n), problems)
+                _run(inner, settings, task, architecture, {path: value})
+    return problems
 
 
 def _run(
@@ -84,13 +106,13 @@ def _run(
     draft: dict[str, Any] = {
         "seed": 0,
         "model": settings.model.model_dump(),
-        "train": settings.train.model_dump(),
+        "train": merged(settings.train.model_dump(), architecture.train),
         "task": task.choice.options,
         "architecture": architecture.mixers[0].options if len(architecture.mixers) == 1 else {},
     }
+    problems = len(source.problems)
     for path, value in values.items():
         draft = _assigned(source, draft, path.split("."), value, path)
-    problems = len(source.problems)
     options, mixer_options = draft.pop("task"), draft.pop("architecture")
     checked = validated(source, RunSettings, draft, ())
     chosen = choice(source, plugins.TASK, task.choice.name, options, task.path, task.path)
@@ -122,6 +144,20 @@ def _run(
     return None if len(source.problems) > problems else run
 
 
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The settings with some replaced, at any depth.
+
+    >>> merged({"optimizer": {"lr": 1e-3, "name": "adamw"}}, {"optimizer": {"lr": 1e-2}})
+    {'optimizer': {'lr': 0.01, 'name': 'adamw'}}
+    """
+    deeper = {
+        name: merged(settings[name], value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and isinstance(settings.get(name), dict)
+    }
+    return settings | changes | deeper
+
+
 def _assigned(
     source: Source, draft: dict[str, Any], parts: list[str], value: Any, path: str
 ) -> dict[str, Any]:
@@ -146,6 +182,12 @@ def _check(
     if train.batch_size > train.examples:
         message = f"{train.batch_size} is more than the {train.examples} training examples"
         source.complain(("train", "batch_size"), message)
+    elif train.warmup_steps >= train.steps:
+        message = f"{train.warmup_steps} is not less than the {train.steps} steps of training"
+        source.complain(("train", "warmup_steps"), message)
+    if len(run.mixers) > run.layers:
+        message = f"{len(run.mixers)} mixers are more than the {run.layers} layers"
+        source.complain((*architecture_path, "mixers"), message)
     task = _attempt(source, task_path, run.make_task)
     if task is None:
         return
@@ -153,7 +195,17 @@ def _check(
     wanted += [(length, ("evaluate", "lengths", n)) for n, length in enumerate(lengths)]
     for length, at in wanted:
         _attempt(source, at, lambda length=length: task.check_length(length), run.task_label)
-    _attempt(source, architecture_path, run.make_model)
+    identified = _attempt(source, architecture_path, lambda: run.id) is not None
+    if (
+        identified
+        and run.shape not in _buildable
+        and _attempt(source, architecture_path, run.make_model)
+    ):
+        _buildable.add(run.shape)
+
+
+_buildable: set[str] = set()
+"""Shapes whose model has been built: other seeds and learning rates need no second look."""
 
 
 def _attempt(source: Source, path: Path, make: Callable[[], Made], prefix: str = "") -> Made | None:
@@ -167,11 +219,17 @@ def _attempt(source: Source, path: Path, make: Callable[[], Made], prefix: str =
 
 
 def _describe(values: dict[str, Any], wanted: Callable[[str], bool]) -> str:
-    """ "lr=0.003" for {"train.optimizer.lr": 3e-3}."""
+    """ "lr=0.003" for {"train.optimizer.lr": 3e-3}: values as YAML writes them."""
+    chosen = {path: value for path, value in values.items() if wanted(path)}
+    short = {path: path.rpartition(".")[2] for path in chosen}
+    unique = len(set(short.values())) == len(short)
     return ", ".join(
-        f"{path.rpartition('.')[2]}={value:g}"
-        if isinstance(value, float)
-        else f"{path.rpartition('.')[2]}={value}"
-        for path, value in values.items()
-        if wanted(path)
+        f"{short[path] if unique else path}={_yaml(value)}" for path, value in chosen.items()
     )
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -1,5 +1,6 @@
 """Training a population until some of its members end."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -86,11 +87,13 @@ def _validate(population: Population, memories: list[Memory], *, last: bool) -> 
     """Writes one line of history a member, and decides who has ended and how."""
     settings = population.runs[0].train
     scores = evaluate(population, "validation", settings.length, settings.validation_examples)
-    for memory, score in zip(memories, scores, strict=True):
+    # The loss of a step is that before its update, which may be the one that overflowed.
+    finite = population.flat.isfinite().all(1).tolist()
+    for memory, score, sound in zip(memories, scores, finite, strict=True):
         loss = sum(memory.recent) / len(memory.recent)
         memory.history.append((population.step, loss, score.capability))
         memory.recent.clear()
-        if not torch.isfinite(torch.tensor(loss)):
+        if not (math.isfinite(loss) and sound):
             memory.status = "diverged"
         elif settings.stop_at is not None and score.capability >= settings.stop_at:
             memory.status = "solved"

@@ -1,7 +1,5 @@
 """Holding plain data against pydantic models, with errors that name place, finding and remedy."""
 
-import types
-import typing
 from typing import Any, TypeVar
 
 from lengthwise.harness import plugins
@@ -21,8 +19,14 @@ def validated(source: Source, model: type[Model], raw: Any, path: Path) -> Model
     try:
         return model.model_validate(raw)
     except ValidationError as error:
+        # Each member of a union complains of its own; the first that stands at a place is told.
+        told: dict[Path, str] = {}
         for each in error.errors():
-            source.complain((*path, *_location(raw, each["loc"])), _message(model, each))
+            missing = each["type"] == "missing"
+            place = _location(raw, each["loc"], missing)
+            told.setdefault(place, _message(model, each))
+        for place, message in told.items():
+            source.complain((*path, *place), message)
         return None
 
 
@@ -37,10 +41,10 @@ def choice(
     """
     try:
         plugin = plugins.find(kind, str(name))
+        model = plugins.options_model(kind, plugin)
     except plugins.PluginError as error:
         source.complain(path, str(error))
         return None
-    model = plugins.options_model(kind, plugin)
     checked = validated(source, model, {} if options is None else options, inner)
     return checked and Choice(kind.name, str(name), checked.model_dump())
 
@@ -56,39 +60,38 @@ def named_choice(source: Source, kind: plugins.Kind, raw: Any, path: Path) -> Ch
     return None
 
 
-def _location(raw: Any, location: tuple[str | int, ...]) -> Path:
-    """Pydantic's location without the names of union members it inserts."""
+def _location(raw: Any, location: tuple[str | int, ...], missing: bool) -> Path:
+    """Pydantic's location without the names of union members that it inserts."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(raw, dict) and not path and part not in raw:
-            return (*path, part)
-        if isinstance(raw, dict | list):
-            try:
-                raw = raw[part]  # type: ignore[index]
-            except (KeyError, IndexError, TypeError):
-                return (*path, part)
+        if isinstance(raw, list):
+            raw = dict(enumerate(raw))
+        if isinstance(raw, dict) and part in raw:
+            raw = raw[part]
             path.append(part)
-    return tuple(path)
+    return (*path, location[-1]) if missing else tuple(path)
 
 
 def _message(model: type[BaseModel], error: Any) -> str:
     found = error["input"]
     if error["type"] == "extra_forbidden":
         holder = _model_at(model, error["loc"][:-1])
-        return f"unknown field{nearest(str(error['loc'][-1]), list(holder.model_fields))}"
+        allowed = nearest(str(error["loc"][-1]), holder.model_fields) if holder else ""
+        return f"unknown field{allowed}"
     if error["type"] == "missing":
         return "this field is required"
     text = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return f"{text}, not {found!r}"
 
 
-def _model_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel]:
+def _model_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model whose field a location names; None inside what is no model."""
     for part in location:
         field = model.model_fields.get(str(part))
-        candidates = [] if field is None else [field.annotation, *typing.get_args(field.annotation)]
-        for each in candidates:
-            if isinstance(each, type) and not isinstance(each, types.GenericAlias):
-                model = each if issubclass(each, BaseModel) else model
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
     return model
 
 

@@ -5,13 +5,14 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from lengthwise.harness.job import Job, record_failures
-from lengthwise.harness.store import Store
+from lengthwise.harness.job import Job, evaluation_key, record_failures
+from lengthwise.harness.store import TRAINING, Store
 from lengthwise.harness.train import Interrupted
 
 Watch = Callable[[int, dict[str, Any]], None]
@@ -21,12 +22,8 @@ INTERRUPTED = 75
 """Exit status of a worker that was asked to stop (EX_TEMPFAIL)."""
 
 
-class WorkerDiedError(RuntimeError):
-    """A worker process ended without a word: killed, or crashed below Python."""
-
-
-def execute(jobs: Sequence[Job], workers: int, watch: Watch) -> None:
-    """Executes the jobs, at most `workers` at a time, in order.
+def execute(jobs: Sequence[Job], devices: Sequence[str], watch: Watch) -> None:
+    """Executes the jobs in order, one at a time on each of the devices; one may be named twice.
 
     Raises:
         KeyboardInterrupt: after every worker has saved its state and ended.
@@ -36,30 +33,34 @@ def execute(jobs: Sequence[Job], workers: int, watch: Watch) -> None:
     context.set_forkserver_preload(["lengthwise.harness.job"])
     stop = context.Event()
     waiting = deque(enumerate(jobs))
-    running: dict[Connection, tuple[int, ForkServerProcess]] = {}
+    free = list(reversed(devices))
+    running: dict[Connection, tuple[int, Job, ForkServerProcess]] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
+            while waiting and free:
                 index, job = waiting.popleft()
+                job = replace(job, device=free.pop())
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(job, sender, stop))
                 process.start()
                 sender.close()
-                running[receiver] = (index, process)
+                running[receiver] = (index, job, process)
                 watch(index, {"started": True})
             for receiver in wait(list(running)):
                 assert isinstance(receiver, Connection)
-                index, process = running[receiver]
+                index, job, process = running[receiver]
                 try:
                     watch(index, receiver.recv())
                 except EOFError:
                     del running[receiver]
+                    receiver.close()
                     process.join()
-                    _note_death(jobs[index], process.exitcode)
+                    free.append(job.device)
+                    _note_death(job, process.exitcode)
                     watch(index, {"ended": True})
     except BaseException:
         stop.set()
-        for _, process in running.values():
+        for _, _, process in running.values():
             process.join()
         raise
 
@@ -67,18 +68,19 @@ def execute(jobs: Sequence[Job], workers: int, watch: Watch) -> None:
 def _work(job: Job, sender: Connection, stop: Event) -> None:
     """Runs in the worker. Ctrl-C reaches it through the parent, which waits until it has saved."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminated: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     server = os.getppid()
 
     def tell(message: dict[str, Any]) -> None:
-        if os.getppid() != server:
-            # Whoever started us is gone, and may be back already working on the same runs.
-            os._exit(INTERRUPTED)
-        sender.send(message)
+        try:
+            sender.send(message)
+        except OSError:
+            terminated.append(signal.SIGPIPE)
 
     def stopped() -> bool:
-        if os.getppid() != server:
-            os._exit(INTERRUPTED)
-        return stop.is_set()
+        # Without its parent a worker saves and ends; the successor waits for its lock.
+        return bool(terminated) or os.getppid() != server or stop.is_set()
 
     try:
         job.execute(tell, stopped)
@@ -91,9 +93,11 @@ def _note_death(job: Job, status: int | None) -> None:
     if status in (0, INTERRUPTED):
         return
     how = f"by signal {-status}" if status is not None and status < 0 else f"with status {status}"
-    error = WorkerDiedError(
-        f"the worker process ended {how}; its runs go on from their checkpoints"
-    )
+    text = f"the worker process ended {how}; its runs go on from their checkpoints"
+    failure = {"status": "failed", "error": text}
     store = Store.open(job.root)
-    broken = job.untrained(store) or [run for n in job.lengths for run in job.untested(store, n)]
-    record_failures(store, broken, error, "worker process")
+    record_failures(store, job.untrained(store), TRAINING, failure)
+    if not job.untrained(store):
+        for length in job.lengths:
+            key = evaluation_key(length, job.examples)
+            record_failures(store, job.untested(store, length), key, failure)

@@ -1,4 +1,4 @@
-"""What every task is: a frozen dataclass that samples examples as a pure function of their index."""
+"""What every task is: a frozen dataclass whose examples are pure functions of their index."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

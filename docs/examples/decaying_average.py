@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class DecayingAverage(Mixer):
-    """h_t = a h_{t−1} + W_v x_t with one learned decay a a channel; y_t = W_o (h_t ⊙ SiLU(W_g x_t)).
+    """h_t = a h_{t−1} + W_v x_t, y_t = W_o (h_t ⊙ SiLU(W_g x_t)); one learned decay a a channel.
 
     It is linear attention with key size 1, so the operator does all the work, at any length and
     across any cut.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from lengthwise.architectures.attention import Attention
 from lengthwise.architectures.gated_delta_net import GatedDeltaNet
@@ -22,7 +21,3 @@ MIXERS: dict[str, Callable[[int], Mixer]] = {
     "gated-delta-net": GatedDeltaNet,
     "gated-delta-net-without-convolution": partial(GatedDeltaNet, conv_size=1, heads=4),
 }
-
-
-def options(maker: Any) -> dict[str, Any]:
-    return maker.keywords if isinstance(maker, partial) else {}

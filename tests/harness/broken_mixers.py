@@ -27,7 +27,7 @@ class Raises(Identity):
     """Raises an exception."""
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        raise RuntimeError("a mixer's own mistake")
+        raise RuntimeError(f"a mixer's own mistake with {x.shape} and {state}")
 
 
 class RaisesWhenLong(Identity):

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lengthwise.harness.store import Store
+from lengthwise.harness.store import TRAINING, Store
 
 from tests.harness import broken_mixers
 from tests.harness.tiny import TINY, lengthwise, write
@@ -28,8 +28,9 @@ def test_broken_runs_are_recorded_and_the_others_finish(
     store = Store.open(out)
     ended: dict[str, set[str]] = {}
     errors: dict[str, str] = {}
+    keys = store.suite()["evaluations"]
     for run in store.suite()["runs"]:
-        failure = store.failure(run["id"])
+        failure = store.failure(run["id"], keys)
         how = failure["status"] if failure else store.record(run["id"])["status"]
         ended.setdefault(run["architecture"], set()).add(how)
         errors[run["architecture"]] = failure["error"] if failure else ""
@@ -59,11 +60,11 @@ def test_a_run_that_broke_is_tried_again_and_one_that_diverged_is_not(
     assert lengthwise(monkeypatch, "run", file, "--out", out, "--quiet") == 1
     store = Store.open(out)
     ids = {each["architecture"]: each["id"] for each in store.suite()["runs"]}
-    record, failure = store.record(ids["Explodes"]), store.failure(ids["Raises"])
+    record, failure = store.record(ids["Explodes"]), store.failure(ids["Raises"], [])
     assert failure is not None
-    store.save_failure(ids["Raises"], failure | {"error": "old"})
+    store.save_failure(ids["Raises"], TRAINING, failure | {"error": "old"})
     assert lengthwise(monkeypatch, "run", file, "--out", out, "--quiet") == 1
     assert store.record(ids["Explodes"]) == record
-    again = store.failure(ids["Raises"])
+    again = store.failure(ids["Raises"], [])
     assert again is not None
     assert again["error"] != "old"

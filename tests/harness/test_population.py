@@ -1,5 +1,6 @@
 """The stacked program against runs trained alone, and against torch's own optimizer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from lengthwise.harness.suite import load_suite
 from tests.harness.tiny import TINY, write
 
 STEPS = 12
-MEMBERS = ("sweep.seed=[0, 1]", "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3]}")
 EVERY_ARCHITECTURE = """\
 architectures: [attention, linear_attention, mamba, gated_delta_net]
 """
@@ -24,7 +24,10 @@ def all_runs(folder: Path) -> list[Run]:
         "architectures:\n  - attention: {heads: 1}\n  - gated_delta_net: {heads: 1}\n",
         EVERY_ARCHITECTURE,
     )
-    sweep = "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3]}"
+    sweep = (
+        "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3], "
+        "train.optimizer.weight_decay: [0.0, 10.0]}"
+    )
     return list(load_suite(write(folder, text), [sweep]).runs)
 
 
@@ -57,7 +60,7 @@ def test_members_of_different_seeds_differ_and_those_of_one_seed_start_alike(
     population = Population(runs)
     flat = population.flat.detach()
     same_seed = [n for n, run in enumerate(runs) if run.seed == runs[0].seed]
-    assert len(same_seed) == 2
+    assert len(same_seed) == 4
     assert torch.equal(flat[same_seed[0]], flat[same_seed[1]])
     other = next(n for n, run in enumerate(runs) if run.seed != runs[0].seed)
     assert not torch.equal(flat[0], flat[other])
@@ -135,8 +138,48 @@ def test_scores_do_not_depend_on_how_much_is_computed_at_once(
         assert sum(correct for _, correct in one.distances.values()) == one.correct
 
 
-def test_non_finite_logits_are_never_right(tmp_path: Path) -> None:
+def test_non_finite_logits_are_never_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     population = Population(all_runs(tmp_path)[:1])
+    batch = population.batch("test", 0, 10, 16)
+    # The argmax of NaNs is 0, so only the answer 0 could be taken for right.
+    zeros = replace(batch, answers=torch.zeros_like(batch.answers))
+    monkeypatch.setattr(population, "batch", lambda *_: zeros)
     population.flat.detach().fill_(torch.nan)
     (score,) = evaluate(population, "test", 16, 10)
     assert score.correct == 0
+
+
+def test_each_member_keeps_its_own_buffers_and_frozen_parameters(tmp_path: Path) -> None:
+    text = TINY.replace("  - attention: {heads: 1}\n", "  - fixed_features:FixedFeatures\n")
+    (tmp_path / "fixed_features.py").write_text(FIXED_FEATURES, encoding="utf-8")
+    runs = [
+        run for run in load_suite(write(tmp_path, text)).runs if run.architecture == "FixedFeatures"
+    ]
+    together = trained(runs)
+    for member, run in enumerate(runs):
+        fresh = dict(run.make_model().named_parameters()) | dict(run.make_model().named_buffers())
+        alone, stacked = trained([run]).weights(0), together.weights(member)
+        for name in ("blocks.0.mixer.features", "blocks.0.mixer.frozen"):
+            assert torch.equal(stacked[name], fresh[name])
+        for name, expected in alone.items():
+            torch.testing.assert_close(stacked[name], expected, rtol=1e-3, atol=2e-5, msg=name)
+
+
+FIXED_FEATURES = """
+import torch
+from lengthwise.architectures.layers import Linear
+from lengthwise.architectures.mixer import Mixer
+
+class FixedFeatures(Mixer):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = Linear(width, width)
+        self.register_buffer("features", torch.randn(width, width))
+        self.frozen = torch.nn.Parameter(torch.randn(width), requires_grad=False)
+
+    def forward(self, x, state=None):
+        return torch.tanh(self.project(x) @ self.features + self.frozen), ()
+
+    def state_bytes(self, length):
+        return 0
+"""

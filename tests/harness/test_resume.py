@@ -4,15 +4,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from lengthwise.harness.group import resumable
 from lengthwise.harness.job import Job
+from lengthwise.harness.population import Population
 from lengthwise.harness.store import Store
 from lengthwise.harness.train import Interrupted
+from lengthwise.tasks.task import Batch
 
 from tests.harness.tiny import TINY, equal_weights, lengthwise, runs, write
 
@@ -95,9 +99,78 @@ def test_a_kill_between_the_checkpoints_of_members_goes_back_to_the_common_one(
     store = Store.open(parts.root)
     first = parts.runs[0].id
     (step,) = store.checkpoint_steps(first)
-    (parts.root / "checkpoints" / first / f"{step + 1}.safetensors").write_bytes(b"half a file")
+    store.save_checkpoint(first, step + 1, store.load_checkpoint(first, step))
+    assert resumable(parts.runs, store) == [(step, list(parts.runs))]
     parts.execute(silent, lambda: False)
     assert_same(parts, whole)
+
+
+def test_a_kill_in_the_middle_of_the_first_checkpoint_starts_all_members_again(
+    tmp_path: Path,
+) -> None:
+    work = job(tmp_path, MIXED)
+    with pytest.raises(Interrupted):
+        work.execute(silent, StopAfter(4))
+    store = Store.open(work.root)
+    store.drop_checkpoints(work.runs[-1].id)
+    assert resumable(work.runs, store) == [(0, list(work.runs))]
+
+
+def test_runs_that_join_later_train_by_themselves(tmp_path: Path) -> None:
+    work = job(tmp_path, "sweep.seed=[0, 1]")
+    with pytest.raises(Interrupted):
+        work.execute(silent, StopAfter(4))
+    store = Store.open(work.root)
+    more = job(tmp_path, "sweep.seed=[0, 1, 2]")
+    (early, early_runs), (late, late_runs) = resumable(more.runs, store)
+    assert (early > 0, late) == (True, 0)
+    assert [run.seed for run in early_runs] == [0, 1]
+    assert [run.seed for run in late_runs] == [2]
+
+
+def test_a_second_process_waits_for_the_first_and_finds_everything_done(tmp_path: Path) -> None:
+    work = job(tmp_path)
+    store = Store.open(work.root)
+    with store.claim(work.runs[0].shape), pytest.raises(Interrupted):
+        work.execute(silent, lambda: True)
+    assert len(work.untrained(store)) == len(work.runs)
+
+
+def test_testing_that_failed_once_is_forgotten_when_it_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = job(tmp_path)
+    store = Store.open(work.root)
+    with monkeypatch.context() as patched:
+        patched.setattr("lengthwise.harness.job.evaluate", out_of_memory)
+        work.execute(silent, lambda: False)
+    for run in work.runs:
+        failure = store.failure(run.id, work.evaluations)
+        assert failure is not None
+        assert failure["status"] == "out_of_memory"
+    work.execute(silent, lambda: False)
+    assert [store.failure(run.id, work.evaluations) for run in work.runs] == [None] * 3
+    assert work.complete(store)
+
+
+def out_of_memory(*_args: object) -> None:
+    raise MemoryError
+
+
+def test_a_population_too_large_for_memory_is_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = job(tmp_path)
+    step = Population.train_step
+
+    def at_most_one(population: Population, batch: Batch) -> torch.Tensor:
+        if len(population.runs) > 1:
+            raise torch.OutOfMemoryError
+        return step(population, batch)
+
+    monkeypatch.setattr(Population, "train_step", at_most_one)
+    work.execute(silent, lambda: False)
+    assert work.complete(Store.open(work.root))
 
 
 def test_new_seeds_join_without_touching_what_is_there(tmp_path: Path) -> None:
@@ -122,8 +195,20 @@ def test_more_lengths_test_trained_runs_without_training_them_again(tmp_path: Pa
     assert [Store.open(work.root).record(run.id) for run in work.runs] == before
 
 
+def checkpointed(folder: Path) -> list[Path]:
+    """Runs of which something is saved."""
+    return [*folder.glob("checkpoints/*"), *folder.glob("runs/*/record.json")]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def start(folder: Path, file: Path) -> subprocess.Popen[bytes]:
-    code = "from lengthwise.harness.cli import main; main()"
+    code = "from lengthwise.harness import cli, run; run.CHECKPOINT_SECONDS = 0.2; cli.main()"
     command = [sys.executable, "-c", code, "run", str(file), "--out", str(folder), "--workers", "2"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -133,11 +218,11 @@ def test_sigkill_at_any_moment_loses_nothing_that_was_stored(
 ) -> None:
     file = write(tmp_path, TINY.replace("epochs: 2", "epochs: 12"))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for seconds in (4.0, 5.0):
+    for already in (0, 1):
         with start(killed, file) as process:
-            time.sleep(seconds)
+            wait_until(lambda already=already: len(checkpointed(killed)) > already)
             process.kill()
-    time.sleep(1.0)  # orphaned workers notice within a step
+    assert checkpointed(killed)
     assert lengthwise(monkeypatch, "run", file, "--out", killed, "--quiet") == 0
     assert lengthwise(monkeypatch, "run", file, "--out", whole, "--quiet") == 0
     left, right = Store.open(killed), Store.open(whole)
@@ -152,13 +237,10 @@ def test_ctrl_c_saves_ends_cleanly_and_the_next_call_goes_on(tmp_path: Path) -> 
     file = write(tmp_path, TINY.replace("epochs: 2", "epochs: 60"))
     folder = tmp_path / "results"
     with start(folder, file) as process:
-        deadline = time.monotonic() + 60
-        while not list(folder.glob("suite.json")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(4.0)
+        wait_until(lambda: bool(checkpointed(folder)))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert b"the same command goes on" in errors
     assert b"Traceback" not in errors
-    assert list(folder.glob("checkpoints/*/*.safetensors")) or list(folder.glob("runs/*"))
+    assert checkpointed(folder)

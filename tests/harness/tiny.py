@@ -1,7 +1,6 @@
 """Suites that train in a second, and the command line called from inside."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,8 +50,7 @@ def lengthwise(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return code if isinstance(code, int) else 0
 
 
-def equal_weights(
-    left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], names: Sequence[str] = ()
-) -> bool:
-    names = names or list(left)
-    return all(torch.equal(left[name], right[name]) for name in names)
+def equal_weights(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
+    )
