@@ -5,8 +5,8 @@ BIN := .venv/bin
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 TORCH ?= $(if $(GPU),torch>=2.11,torch==2.13.0)
 TORCH_INDEX ?=
-EXTRAS := test,lint$(if $(GPU),$(comma)gpu)
 comma := ,
+EXTRAS := test,lint$(if $(GPU),$(comma)gpu)
 
 .PHONY: demo test lint bench docs clean
 
@@ -25,7 +25,7 @@ bench: .venv/installed
 	$(BIN)/lengthwise bench data
 
 docs: .venv/installed
-	$(BIN)/pytest --doctest-glob='*.md' README.md docs
+	$(BIN)/pytest README.md docs
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
