@@ -11,10 +11,10 @@ from lengthwise.harness.report.units import NOTHING
 def summary(results: Results) -> pd.DataFrame:
     """One row a task and architecture (and variant), of the chosen setting.
 
-    Columns: task, architecture, "at trained length" and "at longest length" (mean accuracy on
-    test examples; NaN where not measured), "effective length" and "per seed" (text, "≥ 1,024"
-    where it holds to the longest), "training seconds" (mean over the runs that took any) and
-    "runs" (how many ended how, over all settings).
+    Columns: task, architecture, "trained" and "longest" (mean accuracy on test examples at the
+    trained and at the longest length; NaN where not measured), "effective" and "per seed"
+    (effective length as text, "≥ 1,024" where it holds to the longest), "seconds" (of training,
+    mean over the runs that took any) and "runs" (how many ended how, over all settings).
     """
     chosen = chosen_runs(results.runs)
     spent = chosen.loc[chosen["seconds"] > 0].groupby(LINE)["seconds"].mean()
@@ -23,11 +23,11 @@ def summary(results: Results) -> pd.DataFrame:
             {
                 "task": curve.task,
                 "architecture": curve.label,
-                "at trained length": _accuracy(curve, curve.at(curve.trained_length)),
-                "at longest length": _accuracy(curve, -1 if curve.seeds else None),
-                "effective length": str(curve.effective) if curve.seeds else NOTHING,
+                "trained": _accuracy(curve, curve.at(curve.trained_length)),
+                "longest": _accuracy(curve, -1 if curve.seeds else None),
+                "effective": str(curve.effective) if curve.seeds else NOTHING,
                 "per seed": seed_range(curve),
-                "training seconds": spent.get(_key(curve), np.nan),
+                "seconds": spent.get(_key(curve), np.nan),
                 "runs": status_counts(_runs_of(curve, results.runs).loc[:, "status"]),
             }
             for curve in curves(results)
@@ -36,11 +36,11 @@ def summary(results: Results) -> pd.DataFrame:
             [
                 "task",
                 "architecture",
-                "at trained length",
-                "at longest length",
-                "effective length",
+                "trained",
+                "longest",
+                "effective",
                 "per seed",
-                "training seconds",
+                "seconds",
                 "runs",
             ]
         ),

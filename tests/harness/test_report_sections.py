@@ -200,11 +200,11 @@ def test_the_summary_has_one_row_a_task_and_architecture(results: Results) -> No
     table = summary(results)
     assert len(table) == 12
     row = table.query("task == 'mqar' and architecture == 'mamba'").iloc[0]
-    assert row["at trained length"] > 0.98 > row["at longest length"]
+    assert row["trained"] > 0.98 > row["longest"]
     assert row["runs"] == "2 finished, 1 diverged"
-    assert row["training seconds"] > 0
+    assert row["seconds"] > 0
     empty = summary(no_results())
-    assert set(empty["effective length"]) == {"–"}
+    assert set(empty["effective"]) == {"–"}
     assert set(empty["runs"]) == {"3 missing"}
 
 
