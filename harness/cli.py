@@ -218,6 +218,27 @@ def check(
         )
 
 
+@app.command("check-plugin")
+def check_plugin(
+    name: Annotated[
+        str, typer.Argument(help="A task or a mixer by name, or package.module:Class.")
+    ],
+    set_: SetOption = [],  # noqa: B006
+    length: Annotated[int, typer.Option(min=2, help="Tokens in a task's examples.")] = 64,
+) -> None:
+    """Hold a task or a mixer against the laws that every one must obey.
+
+    Options of it by --set, e.g. lengthwise check-plugin attention --set positions=alibi.
+    """
+    from lengthwise.harness.check_plugin import check_plugin as held_against
+
+    broken = 0
+    for law, how in held_against(name, set_, length):
+        broken += bool(how)
+        console.print(f"[red]✗[/] {law}: {escape(how)}" if how else f"[green]✓[/] {law}")
+    raise typer.Exit(1 if broken else 0)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of suite files, for editors to complete and check them."""

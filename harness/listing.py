@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lengthwise import kernels
 from lengthwise.harness import plugins
-from lengthwise.harness.source import InputError, Source
-from lengthwise.harness.validation import choice
+from lengthwise.harness.check_plugin import chosen_with
+from lengthwise.harness.source import InputError
 from lengthwise.tasks.task import Task
 from rich.markup import escape
 from rich.table import Table
@@ -35,13 +35,7 @@ def make_task(name: str, assignments: Iterable[str]) -> Task:
     Raises:
         InputError: there is no such task, or an option is wrong.
     """
-    plugins.search(Path.cwd())
-    source = Source({}, {(): name})
-    for assignment in assignments:
-        source.override(assignment)
-    chosen = choice(source, plugins.TASK, name, source.data, (), ())
-    source.check()
-    assert chosen is not None
+    chosen = chosen_with(plugins.TASK, name, assignments)
     try:
         return chosen.plugin(**chosen.options)
     except ValueError as error:

@@ -1,0 +1,61 @@
+"""Putting one plug-in, whatever its kind, through its laws."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from lengthwise.harness import plugins
+from lengthwise.harness.laws import MIXER_LAWS, TASK_LAWS, verdicts
+from lengthwise.harness.plan import Choice
+from lengthwise.harness.source import InputError, Source
+from lengthwise.harness.validation import choice
+
+
+def check_plugin(name: str, assignments: Iterable[str], length: int) -> Iterator[tuple[str, str]]:
+    """(law, "" or how it is broken) for a mixer or a task by name.
+
+    Args:
+        name: a mixer's or a task's name, or a dotted path.
+        assignments: its options as "name=value".
+        length: tokens in a task's examples.
+
+    Raises:
+        InputError: there is no such plug-in, or an option of it is wrong.
+    """
+    kind = _kind_of(name)
+    chosen = chosen_with(kind, name, assignments)
+    if kind is plugins.MIXER:
+        return verdicts(MIXER_LAWS, partial(chosen.plugin, **chosen.options))
+    try:
+        return verdicts(TASK_LAWS, chosen.plugin(**chosen.options), length)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def chosen_with(kind: plugins.Kind, name: str, assignments: Iterable[str]) -> Choice:
+    """A plug-in by name with options from "name=value".
+
+    Raises:
+        InputError: there is none of this name, or an option is wrong.
+    """
+    plugins.search(Path.cwd())
+    source = Source({}, {(): name})
+    for assignment in assignments:
+        source.override(assignment)
+    chosen = choice(source, kind, name, source.data, (), ())
+    source.check()
+    assert chosen is not None
+    return chosen
+
+
+def _kind_of(name: str) -> plugins.Kind:
+    plugins.search(Path.cwd())
+    reasons: list[str] = []
+    for kind in (plugins.MIXER, plugins.TASK):
+        try:
+            plugins.find(kind, name)
+        except plugins.PluginError as error:
+            reasons.append(str(error))
+        else:
+            return kind
+    raise InputError("\n".join(reasons))
