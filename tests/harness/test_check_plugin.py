@@ -70,7 +70,7 @@ class Echo(Task):
 
     def sample(self, *, seed, split, start, count, length, device="cpu"):
         index = torch.arange(start, start + count)[:, None]
-        tokens = (index * 3 + torch.arange(length) + 7 * seed + len(split)) % 8
+        tokens = (index * 3 + torch.arange(length) + 3 * seed + len(split)) % 8
         last = torch.full((count, 1), length - 1)
         CHANGE
         return Batch(tokens, last, tokens[:, :1], torch.ones_like(last).bool(), last)
