@@ -1,7 +1,8 @@
 # Every target makes .venv/ on first use and installs what it needs; nothing outside this folder changes.
 PYTHON ?= python3
 BIN := .venv/bin
-# torch's CPU wheel where there is no NVIDIA GPU: a bare `torch` would pull gigabytes of CUDA libraries.
+# Without an NVIDIA GPU: an exact version, whose CPU build pip takes where the index in use (or that named
+# by TORCH_INDEX) has one; a bare `torch` would pull gigabytes of CUDA libraries.
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
 TORCH ?= $(if $(GPU),torch>=2.11,torch==2.13.0)
 TORCH_INDEX ?=

@@ -11,23 +11,31 @@ from lengthwise.harness.source import InputError, Source
 from lengthwise.harness.validation import choice
 
 
-def check_plugin(name: str, assignments: Iterable[str], length: int) -> Iterator[tuple[str, str]]:
+def check_plugin(
+    name: str, assignments: Iterable[str], length: int, width: int
+) -> Iterator[tuple[str, str]]:
     """(law, "" or how it is broken) for a mixer or a task by name.
 
     Args:
         name: a mixer's or a task's name, or a dotted path.
         assignments: its options as "name=value".
         length: tokens in a task's examples.
+        width: the width that a mixer is made for.
 
     Raises:
-        InputError: there is no such plug-in, or an option of it is wrong.
+        InputError: there is no such plug-in, an option of it is wrong, or the task cannot fill
+            the length.
     """
     kind = _kind_of(name)
     chosen = chosen_with(kind, name, assignments)
-    if kind is plugins.MIXER:
-        return verdicts(MIXER_LAWS, partial(chosen.plugin, **chosen.options))
     try:
-        return verdicts(TASK_LAWS, chosen.plugin(**chosen.options), length)
+        if kind is plugins.MIXER:
+            make = partial(chosen.plugin, width, **chosen.options)
+            make()
+            return verdicts(MIXER_LAWS, make, width)
+        task = chosen.plugin(**chosen.options)
+        task.check_length(length)
+        return verdicts(TASK_LAWS, task, length)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
 

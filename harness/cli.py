@@ -1,6 +1,7 @@
 """The command line. Exit status: 0 done, 1 some run failed, 2 the input is wrong, 130 Ctrl-C."""
 
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def run(
             raise typer.Exit(130) from None
         summaries.append(_summarise(results, report, shown))
         failed |= summaries[-1]["failed"]
-    if as_json:
+    if as_json and not dry_run:
         print(json.dumps(summaries, indent=1))
     raise typer.Exit(1 if failed else 0)
 
@@ -113,8 +114,8 @@ def _devices(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         try:
-            if torch.device(name).type not in ("cpu", "cuda"):
-                raise RuntimeError("it is neither cpu nor cuda")
+            if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+                raise RuntimeError("it is neither cpu nor cuda:N")
             torch.empty(0, device=name)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"--devices {name}: cannot be used: {error}") from None
@@ -124,14 +125,15 @@ def _devices(text: str) -> tuple[str, ...]:
 def _summarise(results: Any, report: Path, shown: Console) -> dict[str, Any]:
     """Prints the summary and returns it as plain data."""
     from lengthwise.harness.report import summary
-    from lengthwise.harness.report.results import ENDED_WELL
 
     table = summary(results)
     _print_table(shown, table)
     shown.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)
     rows = json.loads(str(table.to_json(orient="records")))
-    failed = not results.runs["status"].isin(ENDED_WELL).all()
-    return {"suite": results.name, "report": str(report), "failed": bool(failed), "summary": rows}
+    # That a run diverged is a result; that it broke, or is not there, is a failure.
+    ended = results.runs["status"].isin(["finished", "solved", "diverged"])
+    failed = not bool(ended.all())
+    return {"suite": results.name, "report": str(report), "failed": failed, "summary": rows}
 
 
 def _print_table(shown: Console, frame: Any) -> None:
@@ -139,12 +141,17 @@ def _print_table(shown: Console, frame: Any) -> None:
     for name, column in frame.items():
         numeric = column.dtype.kind in "if"
         name = str(name)
-        whole = name in ("task", "architecture")
+        whole = name in ("task", "architecture", "runs")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=whole)
     for row in frame.itertuples(index=False):
-        cells = (f"{each:.3g}" if isinstance(each, float) else str(each) for each in row)
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(*(escape(_cell(each)) for each in row))
     shown.print(table)
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if value != value else f"{value:.3g}"  # NaN alone differs from itself
 
 
 @app.command()
@@ -209,13 +216,22 @@ def check(
     set_: SetOption = [],  # noqa: B006
 ) -> None:
     """Check suite files without running anything: fields, options, lengths, models."""
+    from lengthwise.harness.source import InputError
     from lengthwise.harness.suite import load_suite
 
+    problems: list[str] = []
     for file in files:
-        suite = load_suite(file, set_)
+        try:
+            suite = load_suite(file, set_)
+        except InputError as error:
+            problems.append(str(error))
+            continue
         console.print(
             f"{file}: {suite.name}: {len(suite.runs)} runs, nothing wrong", highlight=False
         )
+
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 @app.command("check-plugin")
@@ -225,6 +241,7 @@ def check_plugin(
     ],
     set_: SetOption = [],  # noqa: B006
     length: Annotated[int, typer.Option(min=2, help="Tokens in a task's examples.")] = 64,
+    width: Annotated[int, typer.Option(min=1, help="Width that a mixer is made for.")] = 16,
 ) -> None:
     """Hold a task or a mixer against the laws that every one must obey.
 
@@ -233,7 +250,7 @@ def check_plugin(
     from lengthwise.harness.check_plugin import check_plugin as held_against
 
     broken = 0
-    for law, how in held_against(name, set_, length):
+    for law, how in held_against(name, set_, length, width):
         broken += bool(how)
         console.print(f"[red]✗[/] {law}: {escape(how)}" if how else f"[green]✓[/] {law}")
     raise typer.Exit(1 if broken else 0)

@@ -68,6 +68,13 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
     )
 
 
+def _status(store: Store, run: str, record: dict[str, Any], evaluations: list[str]) -> str:
+    if not record:
+        return "missing"
+    tested = record["status"] == "diverged" or all(store.evaluated(run, key) for key in evaluations)
+    return record["status"] if tested else "untested"
+
+
 def _row(store: Store, run: dict[str, Any], evaluations: list[str]) -> dict[str, Any]:
     record = store.record(run["id"]) if store.finished(run["id"]) else {}
     failure = store.failure(run["id"], evaluations) or {}
@@ -78,7 +85,7 @@ def _row(store: Store, run: dict[str, Any], evaluations: list[str]) -> dict[str,
         "task": run["task_label"],
         **{name: run[name] for name in ("architecture", "variant", "setting", "seed")},
         "trained_length": run["train"]["length"],
-        "status": failure.get("status") or record.get("status", "missing"),
+        "status": failure.get("status") or _status(store, run["id"], record, evaluations),
         "steps": record.get("steps", 0),
         "planned_steps": run["train"]["steps"],
         "seconds": record.get("seconds", float("nan")),
@@ -87,6 +94,8 @@ def _row(store: Store, run: dict[str, Any], evaluations: list[str]) -> dict[str,
         "loss": record.get("loss", float("nan")),
         "error": f"{failure['stage']}\n{failure['error']}" if failure else "",
         "device": record.get("device", ""),
+        "machine": record.get("machine", ""),
+        "threads": record.get("threads", 0),
         "backends": "; ".join(f"{name}: {', '.join(used)}" for name, used in backends.items()),
         "versions": "; ".join(f"{name} {each}" for name, each in versions.items()),
         "finished_at": record.get("finished_at", failure.get("at", "")),

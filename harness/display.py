@@ -53,6 +53,8 @@ def watching(jobs: Sequence[Job], console: Console) -> Iterator[Watch]:
             broken, how = outcome(job)
             mark = "[red]✗[/]" if broken else "[dim]✓[/]"
             progress.console.print(f"{mark} {escape(f'{job.label}: {how}')}", highlight=False)
+        elif "waiting" in message:
+            progress.update(bars[index], note="another process works on these runs")
         elif "testing" in message:
             steps[index] = planned[index]
             note = f"testing at {message['testing']}"

@@ -33,7 +33,7 @@ def dry_run_table(suite: Suite, options: Options, console: Console) -> None:
     store = Store(folder)
     jobs, slots = plan_jobs(suite, store, options)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("population")
+    table.add_column("population", no_wrap=True)
     for heading in ("runs", "steps", "parameters", "state bytes", "train at most", "test"):
         table.add_column(heading, justify="right")
     seconds = 0.0

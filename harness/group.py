@@ -31,12 +31,13 @@ def resumable(runs: Sequence[Run], store: Store) -> list[tuple[int, list[Run]]]:
 
 
 def _whole_steps(run: Run, store: Store) -> set[int]:
-    """Steps that everybody saved who trained with this run then; a kill may have come between."""
+    """Steps that no companion is behind of; one that is shows a save that was cut short."""
 
     def whole(step: int) -> bool:
         companions = store.companions(run.id, step)
         return all(
-            store.finished(each) or step in store.checkpoint_steps(each) for each in companions
+            store.finished(each) or max(store.checkpoint_steps(each), default=0) >= step
+            for each in companions
         )
 
     return {step for step in store.checkpoint_steps(run.id) if whole(step)}

@@ -69,8 +69,13 @@ class Job:
         """
         store = Store.open(self.root)
         torch.set_num_threads(self.threads)
-        with _claimed(store, self.runs[0].shape, stopped):
-            for step, runs in resumable(self.untrained(store), store):
+        with _claimed(store, self.runs[0].shape, tell, stopped):
+            untrained = self.untrained(store)
+            groups: list[tuple[int, list[Run]]] = []
+            failure = _failure_of(lambda: groups.extend(resumable(untrained, store)))
+            if failure:
+                record_failures(store, untrained, TRAINING, failure)
+            for step, runs in groups:
                 self._train(runs, step, store, tell, stopped)
             for length in self.lengths:
                 if runs := self.untested(store, length):
@@ -186,7 +191,7 @@ def _check_unchanged(run: Run) -> None:
 
 
 @contextmanager
-def _claimed(store: Store, shape: str, stopped: Stopped) -> Iterator[None]:
+def _claimed(store: Store, shape: str, tell: Tell, stopped: Stopped) -> Iterator[None]:
     """Waits while another process works on runs of this shape in this folder."""
     lock = store.claim(shape)
     while True:
@@ -194,6 +199,7 @@ def _claimed(store: Store, shape: str, stopped: Stopped) -> Iterator[None]:
             lock.acquire(timeout=0.5)
             break
         except Timeout:
+            tell({"waiting": True})
             if stopped():
                 raise Interrupted from None
     try:

@@ -9,8 +9,8 @@ from lengthwise.tasks.task import Batch, Split, Task
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-WIDTH = 16
 LENGTH = 37
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CUTS = ([1], [36], [5, 6, 30], list(range(1, LENGTH)))
 
 
@@ -18,12 +18,12 @@ class LawBrokenError(AssertionError):
     """A plug-in breaks a law; the message says how."""
 
 
-MakeMixer = Callable[[int], Mixer]
+MakeMixer = Callable[[], Mixer]
 
 
-def any_cut_gives_the_same_output(make: MakeMixer) -> None:
+def any_cut_gives_the_same_output(make: MakeMixer, width: int) -> None:
     """The output of pieces, the state carried across each cut, is that of the whole."""
-    mixer, x = make(WIDTH).double(), _inputs(2)
+    mixer, x = _made(make), _inputs(2, width)
     whole, _ = mixer(x)
     for cuts in CUTS:
         state: State | None = None
@@ -34,26 +34,26 @@ def any_cut_gives_the_same_output(make: MakeMixer) -> None:
         _expect_close(torch.cat(parts, 1), whole, f"cut at {cuts}", 1e-9)
 
 
-def no_output_depends_on_a_later_token(make: MakeMixer) -> None:
+def no_output_depends_on_a_later_token(make: MakeMixer, width: int) -> None:
     """Changing a token leaves every earlier output as it is."""
-    mixer, x = make(WIDTH).double(), _inputs(1)
+    mixer, x = _made(make), _inputs(1, width)
     changed = torch.cat([x[:, :20], x[:, 20:] + 1], 1)
     _expect_close(mixer(changed)[0][:, :20], mixer(x)[0][:, :20], "tokens from 20 on changed", 1e-9)
 
 
-def sequences_of_a_batch_do_not_meet(make: MakeMixer) -> None:
+def sequences_of_a_batch_do_not_meet(make: MakeMixer, width: int) -> None:
     """A sequence's output is the same alone and in a batch."""
-    mixer, x = make(WIDTH).double(), _inputs(3)
+    mixer, x = _made(make), _inputs(3, width)
     for row in range(3):
         alone = mixer(x[row : row + 1])[0]
         _expect_close(mixer(x)[0][row : row + 1], alone, f"sequence {row} alone", 1e-9)
 
 
-def state_bytes_are_the_bytes_of_the_state(make: MakeMixer) -> None:
+def state_bytes_are_the_bytes_of_the_state(make: MakeMixer, width: int) -> None:
     """`state_bytes(length)` is what the state of one float32 sequence takes."""
-    mixer = make(WIDTH)
+    mixer = make()
     for length in (1, LENGTH):
-        _, state = mixer(_inputs(1)[:, :length].float())
+        _, state = mixer(_inputs(1, width)[:, :length].float())
         found = sum(each.numel() * each.element_size() for each in state)
         if found != mixer.state_bytes(length):
             raise LawBrokenError(
@@ -62,10 +62,10 @@ def state_bytes_are_the_bytes_of_the_state(make: MakeMixer) -> None:
             )
 
 
-def every_parameter_gets_a_finite_gradient(make: MakeMixer) -> None:
+def every_parameter_gets_a_finite_gradient(make: MakeMixer, width: int) -> None:
     """No trained parameter is cut off from the output, or gets NaN or infinity."""
-    mixer = make(WIDTH).double()
-    mixer(_inputs(4))[0].square().sum().backward()
+    mixer = _made(make)
+    mixer(_inputs(4, width))[0].square().sum().backward()
     for name, parameter in mixer.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -75,9 +75,10 @@ def every_parameter_gets_a_finite_gradient(make: MakeMixer) -> None:
             raise LawBrokenError(f"the gradient of {name} is not finite")
 
 
-def stacked_members_equal_each_alone(make: MakeMixer) -> None:
+def stacked_members_equal_each_alone(make: MakeMixer, width: int) -> None:
     """Under vmap, as populations are trained, each member computes what it computes alone."""
-    members, x = [make(WIDTH).double() for _ in range(3)], _inputs(6).unflatten(0, (3, 2))
+    members = [_made(make) for _ in range(3)]
+    x = _inputs(6, width).unflatten(0, (3, 2))
     parameters, buffers = stack_module_state(list(members))
 
     def forward(state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -112,8 +113,7 @@ def an_example_depends_on_its_index_alone(task: Task, length: int) -> None:
 
 def seeds_and_splits_draw_different_examples(task: Task, length: int) -> None:
     """No two of train, validation, test and another seed are alike."""
-    splits: tuple[Split, ...] = ("train", "validation", "test")
-    drawn = {f"split {split}": _sample(task, length, split=split) for split in splits}
+    drawn = {f"split {split}": _sample(task, length, split=split) for split in SPLITS}
     drawn["seed 1"] = _sample(task, length, seed=1)
     for (one, left), (other, right) in itertools.combinations(drawn.items(), 2):
         if torch.equal(left.tokens, right.tokens):
@@ -122,13 +122,25 @@ def seeds_and_splits_draw_different_examples(task: Task, length: int) -> None:
 
 def everything_lies_where_it_should(task: Task, length: int) -> None:
     """Shapes, token ids, positions, distances and chance are within their bounds."""
-    batch = _sample(task, length)
+    for split in SPLITS:
+        _check_batch(task, _sample(task, length, split=split), length)
+
+
+def _check_batch(task: Task, batch: Batch, length: int) -> None:
+    columns = {name: getattr(batch, name) for name in Batch.__dataclass_fields__}
+    for name, column in columns.items():
+        expected = torch.bool if name == "mask" else torch.int64
+        if column.dtype != expected:
+            raise LawBrokenError(f"{name} are {column.dtype}, not {expected}")
+        if name != "tokens" and column.shape != batch.answers.shape:
+            raise LawBrokenError(f"{name} and answers have different shapes")
     for wrong, message in (
         (batch.tokens.shape != (8, length), f"tokens are {list(batch.tokens.shape)}"),
         (_outside(batch.tokens, task.vocab_size), "a token lies outside the vocabulary"),
         (_outside(batch.answers, task.vocab_size), "an answer lies outside the vocabulary"),
         (_outside(batch.positions, length), "a position lies outside the sequence"),
         (not batch.mask.any(), "no answer is asked for"),
+        (bool((batch.distances < 0).any()), "a distance is negative"),
         (
             bool((batch.mask & (batch.distances > batch.positions)).any()),
             "a distance reaches back beyond the first token",
@@ -161,9 +173,18 @@ def verdicts(laws: tuple[Callable[..., None], ...], *subject: object) -> Iterato
             yield name, ""
 
 
-def _inputs(batch: int) -> Tensor:
+def _made(make: MakeMixer) -> Mixer:
+    """A mixer in float64, moved off its initial values: a zero there would hide a broken law."""
+    mixer = make().double()
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return mixer
+
+
+def _inputs(batch: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(batch, LENGTH, WIDTH, dtype=torch.float64, generator=generator)
+    return torch.randn(batch, LENGTH, width, dtype=torch.float64, generator=generator)
 
 
 def _sample(

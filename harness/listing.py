@@ -21,6 +21,8 @@ def listing(what: str) -> Table:
         )
     if what == "suites":
         found = sorted(Path("configs").rglob("*.yaml"))
+        if not found:
+            raise InputError("there is no configs/ with suites in this folder")
         return _table(
             ("suite", "what it is"), [(str(path), _first_comment(path)) for path in found]
         )

@@ -104,18 +104,16 @@ def find(kind: Kind, name: str) -> type:
     return found
 
 
-def search(folder: Path) -> None:
-    """Lets dotted paths name modules in a folder, after all that is installed."""
-    found = str(folder.resolve())
-    if found not in sys.path:
-        sys.path.append(found)
-    if found in _searched:
-        _searched.remove(found)
-    _searched.append(found)
+def search(*folders: Path) -> None:
+    """Lets dotted paths name modules in these folders, the first first, after what is installed."""
+    _searched[:] = [str(folder.resolve()) for folder in folders]
+    _ever_searched.update(_searched)
+    sys.path[:] = [each for each in sys.path if each not in _searched] + _searched
 
 
 _searched: list[str] = []
-"""Folders of `search`, the latest last."""
+"""Folders of the last `search`."""
+_ever_searched: set[str] = set()
 
 
 def _loaded(kind: Kind, name: str, load: Callable[[], Any]) -> Any:
@@ -128,18 +126,21 @@ def _loaded(kind: Kind, name: str, load: Callable[[], Any]) -> Any:
 
 
 def _check_file(module: ModuleType) -> None:
-    """Refuses a module that was imported from another folder than that of this suite."""
-    if not _searched or module.__file__ is None:
+    """Refuses a module that an earlier suite imported from a folder of its own."""
+    inner = Path(*module.__name__.split("."))
+    candidates = [
+        Path(folder, file)
+        for folder in _searched
+        for file in (inner.with_suffix(".py"), inner / "__init__.py")
+    ]
+    expected = next((each.resolve() for each in candidates if each.exists()), None)
+    found = Path(module.__file__ or "").resolve()
+    if expected in (None, found) or not any(str(each) in _ever_searched for each in found.parents):
         return
-    here = Path(_searched[-1], *module.__name__.split("."))
-    expected = next(
-        (p for p in (here.with_suffix(".py"), here / "__init__.py") if p.exists()), None
+    raise PluginError(
+        f"{module.__name__} is already imported from {found}, not from {expected}; rename one, or "
+        "run their suites one at a time"
     )
-    if expected and expected.resolve() != Path(module.__file__).resolve():
-        raise PluginError(
-            f"{module.__name__} is already imported from {module.__file__}, not from {expected}; "
-            "rename one, or run their suites one at a time"
-        )
 
 
 def _by_path(kind: Kind, name: str) -> Any:

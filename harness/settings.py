@@ -42,7 +42,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool):
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(each, bool) for each in numbers):
             types = _types(cls.model_fields[info.field_name or ""].annotation)
             if types & {int, float} and bool not in types:
                 raise ValueError("should be a number")

@@ -31,7 +31,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 TRAINING = "training"
 """The stage of a run before its evaluations."""
 

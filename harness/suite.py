@@ -9,7 +9,7 @@ from lengthwise.harness import plugins
 from lengthwise.harness.plan import Run
 from lengthwise.harness.settings import SuiteSettings, TrainSettings
 from lengthwise.harness.source import Path, Source, nearest, read
-from lengthwise.harness.sweep import NamedArchitecture, NamedTask, sweep
+from lengthwise.harness.sweep import NamedArchitecture, NamedTask, leaves, sweep
 from lengthwise.harness.validation import choice, named_choice, validated
 
 ARCHITECTURE_FIELDS = ("label", "mixer", "mixers", "train")
@@ -42,8 +42,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         InputError: anything is wrong with it; one line a problem, with file, line and column.
     """
     source = read(file)
-    plugins.search(file.parent)
-    plugins.search(FilePath.cwd())
+    plugins.search(file.parent, FilePath.cwd())
     overrides = tuple(overrides)
     for assignment in overrides:
         source.override(assignment)
@@ -59,7 +58,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     for field, named in (("tasks", tasks), ("architectures", architectures)):
         _check_labels(source, field, [each.label if each else "" for each in named])
     source.check()
-    runs = sweep(source, settings, [t for t in tasks if t], [a for a in architectures if a])
+    named = [each for each in architectures if each]
+    _check_overrides(source, settings, named, overrides)
+    runs = sweep(source, settings, [each for each in tasks if each], named)
     source.check()
     return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
 
@@ -97,8 +98,9 @@ def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | N
         for key in raw.keys() - set(ARCHITECTURE_FIELDS):
             source.complain((*path, key), f"unknown field{nearest(key, ARCHITECTURE_FIELDS)}")
         label = raw.get("label")
-        train = raw.get("train") or {}
-        validated(source, TrainSettings, train, (*path, "train"))
+        train = {} if raw.get("train") is None else raw["train"]
+        if validated(source, TrainSettings, train, (*path, "train")) is None:
+            return None
         mixers = raw.get("mixers", [raw["mixer"]] if "mixer" in raw else [])
         if not isinstance(mixers, list) or not mixers or {"mixer", "mixers"} <= raw.keys():
             source.complain(path, "needs either mixer: one, or mixers: [one a layer, …]")
@@ -113,6 +115,27 @@ def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | N
     found = tuple(each for each in chosen if each)
     label = label or "+".join(_short(each.name) for each in found)
     return NamedArchitecture(str(label), found, train, path)
+
+
+def _check_overrides(
+    source: Source,
+    settings: SuiteSettings,
+    architectures: Iterable[NamedArchitecture],
+    overrides: Iterable[str],
+) -> None:
+    """Refuses a value that another one, nearer to the runs, would silently replace."""
+    for assignment in overrides:
+        path = assignment.partition("=")[0]
+        if path in settings.sweep:
+            hint = f"{path} is swept; set sweep.{path} to a list instead"
+            source.complain(tuple(path.split(".")), hint)
+    for architecture in architectures:
+        for path in leaves(architecture.train, "train"):
+            place = (*architecture.path, *path.split("."))
+            if path in settings.sweep:
+                source.complain(place, f"{path} is also swept; leave one of them out")
+            elif any(each.partition("=")[0] == path for each in overrides):
+                source.complain(place, f"this goes before --set {path}; set it here instead")
 
 
 def _short(name: Any) -> str:

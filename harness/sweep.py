@@ -1,7 +1,7 @@
 """From checked settings to runs: tasks × architectures × every combination of swept values."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -60,11 +60,14 @@ def sweep(
     runs: list[Run] = []
     for task, architecture in itertools.product(tasks, architectures):
         problems: list[str] = []
-        inner = source.inside(("sweep",), problems) if settings.sweep else source
+        inner = source.inside(("sweep",), problems)
         made = [_run(inner, settings, task, architecture, each) for each in combinations]
         runs += [run for run in made if run]
         if None in made:
-            source.problems += _located(source, settings, task, architecture) or problems
+            wrong = [each for each, run in zip(combinations, made, strict=True) if run is None]
+            right = [each for each, run in zip(combinations, made, strict=True) if run]
+            located = _located(source, settings, task, architecture, wrong, right)
+            source.problems += located or problems
     return runs
 
 
@@ -82,16 +85,27 @@ def _check_sweep(source: Source, settings: SuiteSettings) -> None:
 
 
 def _located(
-    source: Source, settings: SuiteSettings, task: NamedTask, architecture: NamedArchitecture
+    source: Source,
+    settings: SuiteSettings,
+    task: NamedTask,
+    architecture: NamedArchitecture,
+    wrong: Sequence[dict[str, Any]],
+    right: Sequence[dict[str, Any]],
 ) -> list[str]:
-    """The problems of the settings without the sweep, else those of each swept value by itself."""
+    """The problems of what the file says without the sweep, when no combination is right; else of
+    each swept value that only stands in wrong ones, at its place."""
     problems: list[str] = []
     view = Source(source.data, source.places, problems=problems)
-    if _run(view, settings, task, architecture, {}):
-        for path, values in settings.sweep.items():
-            for n, value in enumerate(values):
-                inner = source.inside(("sweep", path, n), problems)
-                _run(inner, settings, task, architecture, {path: value})
+    if not right and _run(view, settings, task, architecture, {}) is None:
+        return problems
+    for path, values in settings.sweep.items():
+        for n, value in enumerate(values):
+            if any(each[path] == value for each in right):
+                continue
+            example = next(each for each in wrong if each[path] == value)
+            values_to_blame = example if right else {path: value}
+            inner = source.inside(("sweep", path, n), problems)
+            _run(inner, settings, task, architecture, values_to_blame)
     return problems
 
 
@@ -140,7 +154,7 @@ def _run(
         setting=_describe(values, lambda path: path in best_over),
         variant=_describe(values, lambda path: path not in best_over and path != "seed"),
     )
-    _check(source, run, settings.evaluate.lengths, task.path, architecture.path)
+    _check(source, run, settings.evaluate.lengths, task, architecture)
     return None if len(source.problems) > problems else run
 
 
@@ -158,13 +172,28 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return settings | changes | deeper
 
 
+def leaves(data: dict[str, Any], prefix: str) -> Iterator[str]:
+    """Dotted paths of the values in nested mappings.
+
+    >>> list(leaves({"optimizer": {"lr": 1e-3}, "length": 64}, "train"))
+    ['train.optimizer.lr', 'train.length']
+    """
+    for name, value in data.items():
+        path = f"{prefix}.{name}"
+        if isinstance(value, dict):
+            yield from leaves(value, path)
+        else:
+            yield path
+
+
 def _assigned(
     source: Source, draft: dict[str, Any], parts: list[str], value: Any, path: str
 ) -> dict[str, Any]:
     """A copy of the draft with one value replaced; a path that leads nowhere is a problem."""
     head, *rest = parts
     if head not in draft:
-        source.complain((), f"cannot sweep {path!r}: unknown field {head!r}{nearest(head, draft)}")
+        hint = nearest(head, draft) if draft else "; a hybrid has no options to sweep"
+        source.complain((), f"cannot sweep {path!r}: unknown field {head!r}{hint}")
         return draft
     if not rest:
         return draft | {head: value}
@@ -175,23 +204,32 @@ def _assigned(
 
 
 def _check(
-    source: Source, run: Run, lengths: Sequence[int], task_path: Path, architecture_path: Path
+    source: Source,
+    run: Run,
+    lengths: Sequence[int],
+    named_task: NamedTask,
+    architecture: NamedArchitecture,
 ) -> None:
     """Whether the task can be made, filled at every length, and the model be built."""
-    train = run.train
+    train, task_path, architecture_path = run.train, named_task.path, architecture.path
+
+    def place(name: str) -> Path:
+        own = (*architecture_path, "train", name)
+        return own if name in architecture.train else ("train", name)
+
     if train.batch_size > train.examples:
         message = f"{train.batch_size} is more than the {train.examples} training examples"
-        source.complain(("train", "batch_size"), message)
+        source.complain(place("batch_size"), message)
     elif train.warmup_steps >= train.steps:
         message = f"{train.warmup_steps} is not less than the {train.steps} steps of training"
-        source.complain(("train", "warmup_steps"), message)
+        source.complain(place("warmup_steps"), message)
     if len(run.mixers) > run.layers:
         message = f"{len(run.mixers)} mixers are more than the {run.layers} layers"
         source.complain((*architecture_path, "mixers"), message)
     task = _attempt(source, task_path, run.make_task)
     if task is None:
         return
-    wanted: list[tuple[int, Path]] = [(train.length, ("train", "length"))]
+    wanted: list[tuple[int, Path]] = [(train.length, place("length"))]
     wanted += [(length, ("evaluate", "lengths", n)) for n, length in enumerate(lengths)]
     for length, at in wanted:
         _attempt(source, at, lambda length=length: task.check_length(length), run.task_label)

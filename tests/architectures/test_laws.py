@@ -92,10 +92,10 @@ def test_a_hybrid_takes_its_mixers_in_turn_and_obeys_the_law() -> None:
 @each_mixer
 @pytest.mark.parametrize("law", laws.MIXER_LAWS, ids=lambda law: law.__name__)
 def test_every_mixer_obeys_the_laws_that_plug_ins_are_held_to(
-    make: Callable[[int], Mixer], law: Callable[[Callable[[int], Mixer]], None]
+    make: Callable[[int], Mixer], law: Callable[[Callable[[], Mixer], int], None]
 ) -> None:
     torch.manual_seed(0)
-    law(make)
+    law(lambda: make(WIDTH), WIDTH)
 
 
 @each_mixer

@@ -1,6 +1,5 @@
 """Wrong input: exit status 2 and one readable message, before anything is computed."""
 
-import json
 import re
 from pathlib import Path
 
@@ -113,6 +112,24 @@ BAD_FILES = {
         r"tiny\.yaml:4:44: architectures\.0\.train\.optimizer\.lrr: unknown field "
         r"\(did you mean 'lr'\?\)",
     ),
+    "a batch of its own that is too large": (
+        TINY.replace("attention: {heads: 1}", "{mixer: attention, train: {batch_size: 97}}"),
+        r"tiny\.yaml:4:32: architectures\.0\.train\.batch_size: 97 is more than the 96",
+    ),
+    "a learning rate both swept and its own": (
+        TINY.replace(
+            "attention: {heads: 1}", "{mixer: attention, train: {optimizer: {lr: 1}}}"
+        ).replace("seed: [0, 1, 2]", "train.optimizer.lr: [1e-3]"),
+        r"tiny\.yaml:4:44: architectures\.0\.train\.optimizer\.lr: .* is also swept",
+    ),
+    "a swept length that the task cannot fill": (
+        TINY.replace("seed: [0, 1, 2]", "train.length: [16, 4]"),
+        r"tiny\.yaml:18:28: train\.length: mqar: num_pairs: 2 does not fit length 4",
+    ),
+    "a truth among lengths": (
+        TINY.replace("lengths: [16, 32]", "lengths: [true, 16]"),
+        r"tiny\.yaml:17:12: evaluate\.lengths: should be a number",
+    ),
     "a truth for a number": (
         TINY.replace("batch_size: 8", "batch_size: true"),
         r"tiny\.yaml:9:3: train\.batch_size: should be a number, not True",
@@ -195,84 +212,3 @@ def test_every_problem_is_told_at_once(
     errors = capsys.readouterr().err
     assert "batchsize" in errors
     assert "warmup_steps" in errors
-
-
-BAD_SETS = {
-    "train.optimizer.lrr=1e-3": r"--set train\.optimizer\.lrr=1e-3: train\.optimizer\.lrr: unknown",
-    "train.optimizer.lr=fast": r"--set train\.optimizer\.lr=fast: .*valid number.*not 'fast'",
-    "train": r"--set train: write it as --set path\.to\.field=value",
-    "architectures.7=mamba": r"--set architectures\.7=mamba: there is no architectures\.7",
-    "name.first=x": r"--set name\.first=x: there is no name",
-    "train.optimizer={lr: [}": r"--set train\.optimizer=\{lr: \[\}: the value:1:7: not YAML",
-    "sweep.train.optimizer.lr=[.inf]": r"--set sweep\.train\.optimizer\.lr.*not inf",
-    "²=3": r"--set ²=3: ²: unknown field",
-}
-
-
-@pytest.mark.parametrize(("assignment", "message"), BAD_SETS.items(), ids=BAD_SETS)
-def test_a_bad_assignment_is_named(
-    assignment: str,
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert lengthwise(monkeypatch, "check", write(tmp_path), "--set", assignment) == 2
-    errors = capsys.readouterr().err
-    assert re.search(message, errors), errors
-
-
-def refused(monkeypatch: pytest.MonkeyPatch, file: Path, out: Path) -> None:
-    assert lengthwise(monkeypatch, "run", file, "--out", out) == 2
-
-
-def test_an_unwritable_results_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    refused(monkeypatch, write(tmp_path), blocked / "results")
-    assert re.search(r"file/results: cannot be written: Not a directory", capsys.readouterr().err)
-
-
-def test_results_of_another_version_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "results"
-    out.mkdir()
-    (out / "lengthwise.json").write_text(json.dumps({"format": 99}))
-    refused(monkeypatch, write(tmp_path), out)
-    assert re.search(r"made by another version .*format 99", capsys.readouterr().err)
-    assert lengthwise(monkeypatch, "report", out) == 2
-
-
-def test_a_results_folder_of_another_suite_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "results"
-    out.mkdir()
-    (out / "lengthwise.json").write_text(json.dumps({"format": 1}))
-    (out / "suite.json").write_text(json.dumps({"name": "other"}))
-    refused(monkeypatch, write(tmp_path), out)
-    assert "holds the suite 'other', not 'tiny'" in capsys.readouterr().err
-
-
-def test_a_folder_without_results_has_no_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lengthwise(monkeypatch, "report", tmp_path) == 2
-    assert "is not a results folder" in capsys.readouterr().err
-
-
-def test_a_missing_file_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lengthwise(monkeypatch, "run", tmp_path / "none.yaml") == 2
-    assert "none.yaml: cannot be read: No such file" in capsys.readouterr().err
-
-
-def test_a_device_that_is_not_there_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lengthwise(monkeypatch, "run", write(tmp_path), "--devices", "cuda:77") == 2
-    assert "--devices cuda:77: cannot be used" in capsys.readouterr().err

@@ -88,6 +88,10 @@ BROKEN_TASKS = {
         "tokens = (index * 3 + torch.arange(length)) % 8",
         "seeds and splits draw different examples",
     ),
+    "distances to the future": (
+        "return Batch(tokens, last, tokens[:, :1], torch.ones_like(last).bool(), -last)",
+        "everything lies where it should",
+    ),
     "tokens beyond the vocabulary": ("tokens = tokens + 1", "everything lies where it should"),
     "answers after the end": ("last = last + 1", "everything lies where it should"),
 }
@@ -138,6 +142,33 @@ def test_a_task_that_breaks_a_law_is_told_which(
 def test_every_built_in_task_obeys_every_law(case: Case) -> None:
     for law, how in laws.verdicts(laws.TASK_LAWS, case.task, case.length):
         assert not how, law
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mqar", "--length", "63"], "length"),
+        (["gated_delta_net", "--set", "heads=32"], "heads: 32 does not divide the width 16"),
+    ],
+)
+def test_wrong_input_is_no_broken_law(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lengthwise(monkeypatch, "check-plugin", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_that_starts_at_zero_breaks_no_law(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = MIXER.replace("torch.randn(width)", "torch.zeros(width)")
+    text = text.replace("RETURNED", "total, (total[:, -1:],)")
+    (tmp_path / "starts_at_zero.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert lengthwise(monkeypatch, "check-plugin", "starts_at_zero:Sum") == 0
 
 
 def test_an_unknown_plug_in_is_refused(

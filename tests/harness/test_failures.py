@@ -21,8 +21,8 @@ SUITE = TINY.replace(
 def test_broken_runs_are_recorded_and_the_others_finish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(str(broken_mixers.__file__), tmp_path)
-    file, out = write(tmp_path, SUITE), tmp_path / "results"
+    shutil.copy(str(broken_mixers.__file__), tmp_path / "broken_once.py")
+    file, out = write(tmp_path, SUITE.replace("broken_mixers:", "broken_once:")), tmp_path / "out"
     assert lengthwise(monkeypatch, "run", file, "--out", out) == 1
     assert "3 finished at step 24" in capsys.readouterr().out
     store = Store.open(out)
@@ -54,8 +54,9 @@ def test_broken_runs_are_recorded_and_the_others_finish(
 def test_a_run_that_broke_is_tried_again_and_one_that_diverged_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(str(broken_mixers.__file__), tmp_path)
+    shutil.copy(str(broken_mixers.__file__), tmp_path / "broken_twice.py")
     text = SUITE.replace("  - broken_mixers:Dies\n", "").replace("seed: [0, 1, 2]", "seed: [0]")
+    text = text.replace("broken_mixers:", "broken_twice:")
     file, out = write(tmp_path, text), tmp_path / "results"
     assert lengthwise(monkeypatch, "run", file, "--out", out, "--quiet") == 1
     store = Store.open(out)

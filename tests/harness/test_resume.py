@@ -128,12 +128,34 @@ def test_runs_that_join_later_train_by_themselves(tmp_path: Path) -> None:
     assert [run.seed for run in late_runs] == [2]
 
 
-def test_a_second_process_waits_for_the_first_and_finds_everything_done(tmp_path: Path) -> None:
+def test_a_second_process_waits_for_the_first_and_finds_everything_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = job(tmp_path), job(tmp_path)
+    store = Store.open(first.root)
+    told: list[dict[str, Any]] = []
+    lock = store.claim(first.runs[0].shape)
+    with lock, pytest.raises(Interrupted):
+        second.execute(told.append, lambda: True)
+    assert told == [{"waiting": True}]
+    assert not checkpointed(first.root)
+    first.execute(silent, lambda: False)
+    monkeypatch.setattr(Population, "train_step", None)
+    second.execute(silent, lambda: False)
+    assert second.complete(store)
+
+
+def test_members_that_went_on_alone_take_no_checkpoint_from_those_left_behind(
+    tmp_path: Path,
+) -> None:
     work = job(tmp_path)
-    store = Store.open(work.root)
-    with store.claim(work.runs[0].shape), pytest.raises(Interrupted):
-        work.execute(silent, lambda: True)
-    assert len(work.untrained(store)) == len(work.runs)
+    with pytest.raises(Interrupted):
+        work.execute(silent, StopAfter(3))
+    fewer = job(tmp_path, "sweep.seed=[0, 1]")
+    with pytest.raises(Interrupted):
+        fewer.execute(silent, StopAfter(2))
+    found = resumable(work.runs, Store.open(work.root))
+    assert [(step, [run.seed for run in group]) for step, group in found] == [(7, [0, 1]), (4, [2])]
 
 
 def test_testing_that_failed_once_is_forgotten_when_it_succeeds(
