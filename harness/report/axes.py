@@ -16,8 +16,8 @@ LABELS_APART = 0.15
 
 
 def accuracy_axis(axes: Axes) -> None:
-    """y from 0 to 1, in fifths."""
-    axes.set_ylim(0, 1)
+    """y from 0 to 1 in fifths, with room for the markers at both ends."""
+    axes.set_ylim(-0.02, 1.04)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_ylabel("capability (accuracy)")
 
@@ -26,7 +26,7 @@ def length_axis(axes: Axes, lengths: Iterable[int], label: str = "context length
     """A log2 x axis whose ticks are the lengths themselves."""
     ticks = sorted({int(length) for length in lengths})
     axes.set_xscale("log", base=2)
-    margin = 0.04 * max(1.0, math.log2(ticks[-1] / ticks[0]))
+    margin = 0.07 * max(1.0, math.log2(ticks[-1] / ticks[0]))
     axes.set_xlim(ticks[0] * 2**-margin, ticks[-1] * 2**margin)
     axes.xaxis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())

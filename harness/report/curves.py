@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from lengthwise.harness.report.results import ENDED_WELL, Results
+from lengthwise.harness.report.results import Results
 from lengthwise.harness.report.selection import LINE, chosen_runs
 from lengthwise.harness.statistics import THRESHOLD, EffectiveLength, band, effective_length
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 class Curve:
     """The chosen setting of one architecture and variant on one task, over its seeds.
 
-    S seeds were measured at N lengths. A run that ended badly has no row here but counts in
-    `planned`.
+    S seeds were measured at N lengths. Every evaluation there is counts, also of a run that later
+    ran out of memory at another length; a run without any has no row here but counts in `planned`.
     """
 
     task: str
@@ -33,7 +33,7 @@ class Curve:
     """[S, N] accuracy on answers; NaN where a seed was not evaluated."""
     low: Floats
     high: Floats
-    """[N] the band, see `statistics.band`."""
+    """[N] the interval, see `statistics.band`."""
     exact: Floats
     """[N] share of examples with every answer right."""
     chance: Floats
@@ -44,6 +44,11 @@ class Curve:
     @property
     def label(self) -> str:
         return f"{self.architecture}, {self.variant}" if self.variant else self.architecture
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Task, architecture and variant, as in `selection.LINE`."""
+        return self.task, self.architecture, self.variant
 
     @property
     def mean(self) -> Floats:
@@ -80,7 +85,7 @@ class Curve:
 
 
 def curves(results: Results) -> tuple[Curve, ...]:
-    """Every line in the order of the plan, those without a finished run included."""
+    """Every line in the order of the plan, those without an evaluation included."""
     chosen = chosen_runs(results.runs)
     return tuple(
         _curve(runs, results.evaluations)
@@ -116,8 +121,7 @@ def bands(correct: Floats, answers: Floats) -> tuple[Floats, Floats]:
 
 def _curve(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Curve:
     first = runs.iloc[0]
-    ended_well = runs.loc[runs["status"].isin(ENDED_WELL), "run"]
-    rows = evaluations.loc[evaluations["run"].isin(ended_well) & (evaluations["answers"] > 0)]
+    rows = evaluations.loc[evaluations["run"].isin(runs["run"]) & (evaluations["answers"] > 0)]
     correct, answers = (counts_by_seed(rows, name, "length") for name in ("correct", "answers"))
     low, high = bands(correct, answers)
     at_length = rows.groupby("length").agg(

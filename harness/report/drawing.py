@@ -16,8 +16,9 @@ from matplotlib.lines import Line2D
 PANEL = (2.5, 2.1)
 """Inches; 390 px of a phone show it at twice its size, with 13 px letters."""
 MARGINS = {"left": 0.62, "right": 0.12, "bottom": 0.44, "top": 0.4}
-FULL_WIDTH, ONE_COLUMN = 7.1, 3.4
-"""Inches, of a page of two columns and of one of them."""
+WHOLE_PANEL = (7.1 / 3, 2.0)
+"""Inches of a panel in a whole figure: three fill a page of two columns. Fewer make a narrower
+figure, not larger panels, so that figures side by side have letters of one size."""
 FORMATS = ("svg", "png", "pdf")
 DOTS_PER_INCH = 300
 # No dates and no program versions: the same results give the same bytes.
@@ -78,9 +79,8 @@ def _compose(chart: Chart) -> Figure:
     panels = len(chart.panels)
     columns = min(3, panels)
     rows = math.ceil(panels / columns)
-    total = FULL_WIDTH if columns > 1 else ONE_COLUMN
-    width = total / columns
-    height = 2.0 if columns == 3 else 2.5
+    width, height = WHOLE_PANEL
+    total = max(columns * width, *(_key_width(label) for label in chart.legend))
     legend_columns, legend_rows = _legend_shape(chart.legend, total)
     foot = 0.08 + 0.13 * legend_rows
     figure = Figure(figsize=(total, rows * height + foot))
@@ -105,16 +105,18 @@ def _compose(chart: Chart) -> Figure:
 
 
 def _legend_shape(legend: Mapping[str, LineStyle], width: float) -> tuple[int, int]:
-    """The most columns that fit side by side, and their rows.
-
-    A column is as wide as its longest name: 0.06 inch a letter at 7 pt, and 0.55 for the swatch.
-    """
-    widths = [0.55 + 0.06 * len(label) for label in legend]
+    """The most columns that fit side by side, each as wide as its longest name, and their rows."""
+    widths = [_key_width(label) for label in legend]
     for columns in range(len(widths), 1, -1):
         rows = math.ceil(len(widths) / columns)
         if sum(max(widths[at : at + rows]) for at in range(0, len(widths), rows)) <= width:
             return columns, rows
     return 1, len(widths)
+
+
+def _key_width(label: str) -> float:
+    """Inches of a name in the legend: 0.06 a letter at 7 pt, and 0.55 for the swatch."""
+    return 0.55 + 0.06 * len(label)
 
 
 def _draw(

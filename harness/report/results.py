@@ -23,6 +23,8 @@ RUN_COLUMNS = {
     "loss": "float64",
     "error": "str",
     "device": "str",
+    "machine": "str",
+    "threads": "int64",
     "backends": "str",
     "versions": "str",
     "finished_at": "str",
@@ -49,7 +51,9 @@ DISTANCE_COLUMNS = {
 
 ENDED_WELL = ("finished", "solved")
 ENDED_BADLY = ("diverged", "out_of_memory", "failed")
-STATUSES = (*ENDED_WELL, *ENDED_BADLY, "missing")
+NOT_THERE_YET = ("untested", "missing")
+"""Untested: trained, but some evaluation that was asked for is missing."""
+STATUSES = (*ENDED_WELL, *ENDED_BADLY, *NOT_THERE_YET)
 
 
 def frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
@@ -70,7 +74,8 @@ class Results:
         runs: one row a planned run, `RUN_COLUMNS`. `variant` holds swept fields that are compared
             ("width=64"), `setting` those over which the best is chosen ("lr=0.003"); each "" when
             there are none. `validation` is the accuracy at the trained length on validation
-            examples. Rows stand in the order of the plan: the report keeps it.
+            examples; `machine` and `threads` are what it ran on, "" and 0 where that is not known.
+            Rows stand in the order of the plan: the report keeps it.
         evaluations: one row a run and length, `EVALUATION_COLUMNS`. `exact` counts examples with
             every answer right; `seconds` is one example's forward pass; `state_bytes` what
             decoding must carry at that length.

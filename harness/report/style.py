@@ -55,7 +55,7 @@ RC: dict[Any, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.3,
-    "lines.markersize": 4,
+    "lines.markersize": 4.4,
     # A "$" in the name of a task is a "$".
     "text.parse_math": False,
     "legend.frameon": False,
@@ -85,12 +85,9 @@ class LineStyle:
             "marker": self.marker,
             "linestyle": self.dashes,
             "linewidth": self.width,
+            "markeredgecolor": PAPER,
+            "markeredgewidth": 0.4,
         }
-
-
-def band_opacity(lines: int) -> float:
-    """Of one band among so many: where many overlap each is fainter."""
-    return min(0.13, 0.8 / lines)
 
 
 CHANCE = LineStyle(MUTED, "", (0, (1, 2)), 1.0)

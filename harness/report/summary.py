@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from lengthwise.harness.report.curves import Curve, curves
+from lengthwise.harness.report.curves import Curve, by_task, curves
 from lengthwise.harness.report.results import STATUSES, Results
 from lengthwise.harness.report.selection import LINE, chosen_runs
 from lengthwise.harness.report.units import NOTHING
@@ -11,33 +11,39 @@ from lengthwise.harness.report.units import NOTHING
 def summary(results: Results) -> pd.DataFrame:
     """One row a task and architecture (and variant), of the chosen setting.
 
-    Columns: task, architecture, "trained" and "longest" (mean accuracy on test examples at the
-    trained and at the longest length; NaN where not measured), "effective" and "per seed"
-    (effective length as text, "≥ 1,024" where it holds to the longest), "seconds" (of training,
-    mean over the runs that took any) and "runs" (how many ended how, over all settings).
+    Columns: task, architecture, "at trained" and "at longest" (mean accuracy on test examples at
+    the trained length and at the longest that any line of the task has; NaN where not measured),
+    "effective" and "per seed" (effective length as text, "≥ 1,024" where it holds to the
+    longest), "seconds" (of training, mean over the runs that took any) and "runs" (how many ended
+    how, over all settings).
     """
     chosen = chosen_runs(results.runs)
     spent = chosen.loc[chosen["seconds"] > 0].groupby(LINE)["seconds"].mean()
+    lines = curves(results)
+    longest = {
+        task: max(int(length) for curve in of_task for length in curve.lengths)
+        for task, of_task in by_task(tuple(curve for curve in lines if curve.seeds)).items()
+    }
     return pd.DataFrame(
         [
             {
                 "task": curve.task,
                 "architecture": curve.label,
-                "trained": _accuracy(curve, curve.at(curve.trained_length)),
-                "longest": _accuracy(curve, -1 if curve.seeds else None),
+                "at trained": _accuracy(curve, curve.at(curve.trained_length)),
+                "at longest": _accuracy(curve, curve.at(longest.get(curve.task, -1))),
                 "effective": str(curve.effective) if curve.seeds else NOTHING,
                 "per seed": seed_range(curve),
-                "seconds": spent.get(_key(curve), np.nan),
+                "seconds": spent.get(curve.key, np.nan),
                 "runs": status_counts(_runs_of(curve, results.runs).loc[:, "status"]),
             }
-            for curve in curves(results)
+            for curve in lines
         ],
         columns=pd.Index(
             [
                 "task",
                 "architecture",
-                "trained",
-                "longest",
+                "at trained",
+                "at longest",
                 "effective",
                 "per seed",
                 "seconds",
@@ -68,10 +74,6 @@ def _accuracy(curve: Curve, index: int | None) -> float:
     return float(curve.mean[index]) if curve.seeds and index is not None else np.nan
 
 
-def _key(curve: Curve) -> tuple[str, str, str]:
-    return curve.task, curve.architecture, curve.variant
-
-
 def _runs_of(curve: Curve, runs: pd.DataFrame) -> pd.DataFrame:
-    same = [runs[name] == value for name, value in zip(LINE, _key(curve), strict=True)]
+    same = [runs[name] == value for name, value in zip(LINE, curve.key, strict=True)]
     return runs.loc[np.logical_and.reduce(same)]

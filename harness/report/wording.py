@@ -1,6 +1,6 @@
 """What the report says in sentences, made from the results alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lengthwise.harness.report.curves import Curve, by_task, curves
 from lengthwise.harness.report.results import ENDED_BADLY, Results
@@ -35,26 +35,44 @@ def notices(results: Results) -> list[str]:
     few = [curve for curve in measured if curve.seeds < FEW_SEEDS]
     status = results.runs["status"].tolist()
     bad, missing = sum(one in ENDED_BADLY for one in status), status.count("missing")
+    untested = status.count("untested")
     said = []
     if few and len(few) == len(measured):
         most = max(curve.seeds for curve in few)
         said.append(
             f"Fewer than {FEW_SEEDS} seeds: no line here holds more than {plural(most, 'seed')}."
-            + (" The bands say nothing about other seeds." if most == 1 else "")
+            + (" The bars say nothing about other seeds." if most == 1 else "")
         )
     elif few:
         names = listed([f"{curve.label} on {curve.task} ({curve.seeds})" for curve in few])
         said.append(f"Fewer than {FEW_SEEDS} seeds were measured for {names}.")
     if bad:
         said.append(f"{bad:,} of {plural(len(status), 'run')} did not finish: see Failures.")
+    if untested:
+        said.append(
+            f"{untested:,} of {plural(len(status), 'planned run')} "
+            f"{'is' if untested == 1 else 'are'} trained but not fully tested: see Failures."
+        )
     if missing:
         said.append(f"{missing:,} of {plural(len(status), 'planned run')} are not there yet.")
     return said
 
 
-def coverage(lines: Sequence[Curve]) -> str:
-    """How many of the planned seeds the lines of a figure hold."""
-    short = [curve for curve in lines if curve.seeds < curve.planned]
+def coverage(
+    lines: Sequence[Curve], seeds: Mapping[tuple[str, str, str], int] | None = None
+) -> str:
+    """How many of the planned seeds the lines of a figure hold, point by point where they differ.
+
+    Args:
+        lines: all that the figure should show.
+        seeds: the seeds it shows of each line, by `Curve.key`, where it does not show every
+            length; a line that is not among them is not in the figure.
+    """
+    held = {
+        curve.key: curve.seeds_at.tolist() if seeds is None else [seeds.get(curve.key, 0)]
+        for curve in lines
+    }
+    short = [curve for curve in lines if min(held[curve.key]) < curve.planned]
     planned = sorted({curve.planned for curve in lines})
     if len(planned) == 1:
         number = "its one planned seed" if planned[0] == 1 else f"its {planned[0]} planned seeds"
@@ -62,7 +80,7 @@ def coverage(lines: Sequence[Curve]) -> str:
         number = "all its planned seeds"
     if not short:
         return f"Each line holds {number}."
-    names = [f"{curve.label} on {curve.task} ({curve.seeds} of {curve.planned})" for curve in short]
+    names = [f"{curve.label} on {curve.task} ({_held(curve, held[curve.key])})" for curve in short]
     return f"Each line holds {number}, except {listed(names)}."
 
 
@@ -81,6 +99,17 @@ def overview(results: Results) -> str:
     return " · ".join(parts)
 
 
+def _held(curve: Curve, seeds: Sequence[int]) -> str:
+    """The seeds of one line: "2 of 3", or "3 of 3 from 64, 1 of 3 from 512 tokens"."""
+    if len(set(seeds)) == 1:
+        return f"{seeds[0]} of {curve.planned}"
+    starts = [index for index, n in enumerate(seeds) if index == 0 or n != seeds[index - 1]]
+    parts = [
+        f"{seeds[index]} of {curve.planned} from {count(curve.lengths[index])}" for index in starts
+    ]
+    return f"{', '.join(parts)} tokens"
+
+
 def _sentence(lines: Sequence[Curve]) -> str:
     """What one architecture keeps, tasks in the order of the plan."""
     kept, lost, unknown = [], [], []
@@ -94,7 +123,7 @@ def _sentence(lines: Sequence[Curve]) -> str:
     clauses = [
         f"keeps {listed(kept)}" if kept else "",
         f"does not reach it on {listed(lost)}" if lost else "",
-        f"has no finished run on {listed(unknown)}" if unknown else "",
+        f"has no result on {listed(unknown)}" if unknown else "",
     ]
     return "; ".join(clause for clause in clauses if clause) + "."
 

@@ -80,6 +80,8 @@ def synthetic_results(
                     status, ""
                 ),
                 "device": "NVIDIA H100 80GB HBM3",
+                "machine": "16-core AMD EPYC, Linux",
+                "threads": 4,
                 "backends": "gated_delta_rule: chunked" if "delta" in architecture else "",
                 "versions": "torch 2.13.0, lengthwise 0.1.0",
                 "finished_at": f"2025-01-02T03:{index % 60:02d}:00",

@@ -1,4 +1,4 @@
-"""Capability versus length: one panel a task, one line an architecture, a band, chance."""
+"""Capability versus length: one panel a task, one line an architecture, chance."""
 
 from functools import partial
 
@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from lengthwise.harness.report.axes import accuracy_axis, length_axis, mark_trained
 from lengthwise.harness.report.curves import Curve, by_task, measured_curves
+from lengthwise.harness.report.lines import dodge, draw_line
 from lengthwise.harness.report.results import Results
 from lengthwise.harness.report.section import Chart, Panel, Section, table
-from lengthwise.harness.report.style import CHANCE, band_opacity
+from lengthwise.harness.report.style import CHANCE
 from lengthwise.harness.report.styling import Styles, legend_of, styles_of
 from lengthwise.harness.report.units import count, share
 from lengthwise.harness.report.wording import coverage
@@ -27,10 +28,12 @@ def build(results: Results) -> Section | None:
     chart = Chart(
         name="capability-versus-length",
         caption=(
-            "Accuracy on the answers of test examples against context length. Line: mean over "
-            "seeds. Band: 95 % interval, at each end the wider of the exact binomial interval of "
-            "all answers and the t interval over seeds. Dotted: chance. Vertical rule: the length "
-            f"trained at. {coverage(lines)}"
+            "Accuracy on the answers of test examples against context length. Markers and thick "
+            "lines: mean over seeds. Thin lines: each seed. Bars: 95 % interval of the mean, at "
+            "each end the wider of the exact binomial interval of all answers and the t interval "
+            "over seeds. Dotted: chance. Vertical rule: the length trained at. Architectures "
+            "stand slightly apart, so that equal values do not hide each other. "
+            f"{coverage(lines)}"
         ),
         panels=[
             Panel(task, partial(_draw, curves=of_task, styles=styles))
@@ -56,13 +59,16 @@ def build(results: Results) -> Section | None:
 
 
 def _draw(axes: Axes, curves: list[Curve], styles: Styles) -> None:
-    opacity = band_opacity(len(curves))
-    for curve in reversed(curves):
-        style = styles[curve.architecture, curve.variant]
-        axes.fill_between(
-            curve.lengths, curve.low, curve.high, color=style.colour, alpha=opacity, linewidth=0
+    for index, curve in enumerate(curves):
+        draw_line(
+            axes,
+            curve.lengths.astype(float),
+            curve.by_seed,
+            curve.mean,
+            (curve.low, curve.high),
+            styles[curve.architecture, curve.variant],
+            dodge(index, len(curves)),
         )
-        axes.plot(curve.lengths, curve.mean, clip_on=False, **style.drawn)
     at_chance = {
         int(length): float(chance)
         for curve in curves

@@ -1,9 +1,9 @@
-"""Failures: every run that did not finish, and why."""
+"""Failures: every run that did not finish, and why; and those not fully tested."""
 
 import pandas as pd
 from lengthwise.harness.report.results import ENDED_BADLY, Results
 from lengthwise.harness.report.section import Section, Table, Verbatim, table
-from lengthwise.harness.report.units import NOTHING, count, plural
+from lengthwise.harness.report.units import NOTHING, count, listed, plural
 
 ORDER = 80
 TITLE = "Failures"
@@ -14,10 +14,12 @@ def build(results: Results) -> Section:
     runs = results.runs
     bad = runs.loc[runs["status"].isin(ENDED_BADLY)]
     missing = runs.loc[runs["status"] == "missing"]
+    untested = runs.loc[runs["status"] == "untested"]
     return Section(
-        intro=[_counted(len(runs), len(bad), len(missing))],
+        intro=[_counted(len(runs), len(bad), len(untested), len(missing))],
         tables=[
             *([_listing(bad)] if len(bad) else []),
+            *([_untested(untested)] if len(untested) else []),
             *([_absent(missing)] if len(missing) else []),
         ],
         verbatim=[
@@ -32,18 +34,20 @@ def build(results: Results) -> Section:
     )
 
 
-def _counted(planned: int, bad: int, missing: int) -> str:
+def _counted(planned: int, bad: int, untested: int, missing: int) -> str:
     if not planned:
         return "No run was planned."
-    if not bad and not missing:
+    if not bad and not untested and not missing:
         return f"None: {plural(planned, 'planned run')}, every one finished or solved."
     numbers = [
-        f"{bad:,} ended without a result" if bad else "",
-        f"{missing:,} {'is' if missing == 1 else 'are'} not there yet" if missing else "",
+        f"{bad:,} did not finish" if bad else "",
+        f"{untested:,} {_be(untested)} trained but not fully tested" if untested else "",
+        f"{missing:,} {_be(missing)} not there yet" if missing else "",
     ]
     return (
-        f"Of {plural(planned, 'planned run')} {' and '.join(filter(None, numbers))}. "
-        "They count as seeds planned and not measured; nothing stands in for them."
+        f"Of {plural(planned, 'planned run')} {listed([text for text in numbers if text])}. "
+        "What was measured of them counts; nothing stands in for what was not, and every figure "
+        "says how many seeds it holds."
     )
 
 
@@ -53,13 +57,22 @@ def _listing(bad: pd.DataFrame) -> Table:
         steps=[f"{count(done)} of {count(planned)}" for done, planned in steps],
         reason=[_last_line(error) for error in bad["error"]],
     )
-    caption = "Every run that ended without a result, with the last line of its error."
+    caption = "Every run that did not finish, with the last line of its error."
     return table("failures", caption, listing, {"status": _words})
+
+
+def _untested(untested: pd.DataFrame) -> Table:
+    caption = "Runs that were trained, but lack an evaluation that was asked for."
+    return table("untested-runs", caption, untested.loc[:, COLUMNS], {}, folded=True)
 
 
 def _absent(missing: pd.DataFrame) -> Table:
     caption = "Runs of the plan that were not started or have not ended."
     return table("missing-runs", caption, missing.loc[:, COLUMNS], {}, folded=True)
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _words(status: str) -> str:

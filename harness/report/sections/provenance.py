@@ -7,6 +7,7 @@ from lengthwise.harness.report.units import NOTHING, count, listed, seconds, sha
 
 ORDER = 90
 TITLE = "Provenance"
+NO_OPERATOR = "none recorded: softmax attention is torch scaled_dot_product_attention"
 
 
 def build(results: Results) -> Section:
@@ -28,7 +29,9 @@ def _facts(results: Results) -> Table:
     facts = {
         **results.provenance,
         "device of the runs": _distinct(runs.loc[:, "device"]),
-        "backends": _distinct(runs.loc[:, "backends"]),
+        "machine of the runs": _distinct(runs.loc[:, "machine"]),
+        "threads": _distinct(runs.loc[runs["threads"] > 0, "threads"].astype(str)),
+        **_backends(runs),
         "versions of the runs": _distinct(runs.loc[:, "versions"]),
         "seeds": listed(seeds) if seeds else NOTHING,
         "training time, all runs": seconds(float(runs.loc[:, "seconds"].sum())),
@@ -41,6 +44,20 @@ def _facts(results: Results) -> Table:
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}),
         {},
     )
+
+
+def _backends(runs: pd.DataFrame) -> dict[str, str]:
+    """What computed each architecture that was trained, a line each.
+
+    Softmax attention uses none of our operators, so its runs record no backend.
+    """
+    trained = runs.loc[runs["steps"] > 0]
+    return {
+        f"backends, {architecture}": _distinct(of_architecture["backends"])
+        if (of_architecture["backends"] != "").any()
+        else NO_OPERATOR
+        for architecture, of_architecture in trained.groupby("architecture", sort=False)
+    }
 
 
 def _every_run(results: Results) -> Table:
