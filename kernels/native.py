@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
 
 
-def _open() -> tuple[ctypes.CDLL | None, str | None]:
+def find() -> tuple[ctypes.CDLL | None, str | None]:
     """The library, or why there is none that this machine can use."""
     capability = torch.backends.cpu.get_cpu_capability()
     if not capability.startswith("AVX"):
@@ -37,7 +37,7 @@ def _open() -> tuple[ctypes.CDLL | None, str | None]:
     return library, None
 
 
-LIBRARY, MISSING = _open()
+LIBRARY, MISSING = find()
 
 
 def refusal(*tensors: Tensor | None) -> str | None:
