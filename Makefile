@@ -35,4 +35,4 @@ docs: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info kernels/_avx2*
+	rm -rf .venv build dist *.egg-info kernels/libavx2*

@@ -10,12 +10,13 @@ import runpy
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 HOUSE = ("tasks", "architectures", "kernels", "harness")
 CODE = runpy.run_path("kernels/sources.py")
 FILES = [path.as_posix() for path in CODE["sources"](Path("kernels"))]
 AVX2 = Extension(
-    "lengthwise.kernels._avx2",  # no Python module: ctypes loads it, see kernels/native.py
+    "lengthwise.kernels.libavx2",
     sources=[file for file in FILES if file.endswith(".cpp")],
     depends=FILES,
     define_macros=[("LENGTHWISE_SOURCES", str(CODE["digest"](Path("kernels"))))],
@@ -24,6 +25,14 @@ AVX2 = Extension(
     language="c++",
     optional=True,
 )
+
+
+class BuildLibrary(build_ext):
+    """Names the library so that nothing takes it for a Python module: ctypes loads it."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return f"{fullname.replace('.', '/')}.x86_64.so"
+
 
 setup(
     packages=[
@@ -36,5 +45,6 @@ setup(
     ],
     package_dir={f"lengthwise.{room}": room for room in HOUSE},
     package_data={"": ["py.typed", "*.html", "*.css"]},
+    cmdclass={"build_ext": BuildLibrary},
     ext_modules=[AVX2] if platform.machine() in ("x86_64", "AMD64") else [],
 )

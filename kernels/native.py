@@ -6,7 +6,6 @@ installed. Where there is none, `MISSING` says why and the other backends comput
 
 import ctypes
 from collections.abc import Callable
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ def find() -> tuple[ctypes.CDLL | None, str | None]:
     capability = torch.backends.cpu.get_cpu_capability()
     if not capability.startswith("AVX"):
         return None, f"the processor has no AVX2 (torch uses {capability})"
-    paths = [path for suffix in EXTENSION_SUFFIXES if (path := FOLDER / f"_avx2{suffix}").exists()]
-    if not paths:
+    path = FOLDER / "libavx2.x86_64.so"
+    if not path.exists():
         return None, "its library was not built when Lengthwise was installed (no C++ compiler?)"
     try:
-        library = ctypes.CDLL(str(paths[0]))
+        library = ctypes.CDLL(str(path))
         built_from = library.lengthwise_sources
     except (OSError, AttributeError) as error:
         return None, f"its library does not load: {error}"
