@@ -69,6 +69,28 @@ inline __m256 exp(__m256 x) {
   return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
 }
 
+// [channels][N] → [N][8], zeros beyond the last channel.
+inline void gather(const float* from, Index count, Index states, float* tile) {
+  for (Index n = 0; n < states; ++n) {
+    for (Index lane = 0; lane < LANES; ++lane) {
+      tile[n * LANES + lane] = from != nullptr && lane < count ? from[lane * states + n] : 0.0f;
+    }
+  }
+}
+
+inline void scatter(const float* tile, Index count, Index states, float* to) {
+  for (Index lane = 0; lane < count; ++lane) {
+    for (Index n = 0; n < states; ++n) to[lane * states + n] = tile[n * LANES + lane];
+  }
+}
+
+// An array that may be absent, from an offset on.
+inline const float* at(const float* base, Index offset) { return base ? base + offset : nullptr; }
+
+inline void add_to(float* sum, __m256 value) {
+  _mm256_store_ps(sum, _mm256_add_ps(_mm256_load_ps(sum), value));
+}
+
 inline float sum(const float* eight) {
   const float low = (eight[0] + eight[4]) + (eight[1] + eight[5]);
   const float high = (eight[2] + eight[6]) + (eight[3] + eight[7]);

@@ -66,6 +66,11 @@ def call(name: str, sizes: list[int], tensors: list[Tensor | None]) -> None:
         raise MemoryError(f"{name} found no memory for its scratch space")
 
 
+def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors as the kernels read them: row-major and without gaps."""
+    return [None if each is None else each.contiguous() for each in tensors]
+
+
 def _vmap_rule(name: str) -> Callable[..., Any]:
     """The vmap rule of an operator whose tensors all begin with a dimension of members.
 
@@ -84,6 +89,8 @@ def _vmap_rule(name: str) -> Callable[..., Any]:
             return each.flatten(0, 1)
 
         outputs = operator(*(fold(each, dim) for each, dim in zip(args, in_dims, strict=True)))
+        if isinstance(outputs, Tensor):
+            return outputs.unflatten(0, (info.batch_size, -1)), 0
         apart = tuple(each.unflatten(0, (info.batch_size, -1)) for each in outputs)
         return apart, (0,) * len(apart)
 

@@ -56,23 +56,6 @@ struct Block {
         count(std::min(LANES, s.channels - channel)) {}
 };
 
-// [channels][N] → [N][8], zeros beyond the last channel.
-void gather(const float* from, Index count, Index states, float* tile) {
-  for (Index n = 0; n < states; ++n) {
-    for (Index lane = 0; lane < LANES; ++lane) {
-      tile[n * LANES + lane] = from != nullptr && lane < count ? from[lane * states + n] : 0.0f;
-    }
-  }
-}
-
-void scatter(const float* tile, Index count, Index states, float* to) {
-  for (Index lane = 0; lane < count; ++lane) {
-    for (Index n = 0; n < states; ++n) to[lane * states + n] = tile[n * LANES + lane];
-  }
-}
-
-const float* at(const float* base, Index offset) { return base ? base + offset : nullptr; }
-
 void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float* y, float* final,
              float* entering) {
   const Place place(s, task);
@@ -128,10 +111,6 @@ struct Gradients {
   const float *y, *final;                                // of the outputs, may be null
   float *x, *delta, *A, *B, *C, *D, *initial;            // A, D a sequence; B, C a group
 };
-
-void add_to(float* sum, __m256 value) {
-  _mm256_store_ps(sum, _mm256_add_ps(_mm256_load_ps(sum), value));
-}
 
 // h_t for every t of the chunk behind h_{begin−1} in `states`, and exp(delta_t A) in `decays`.
 void recompute(const Sizes& s, const Inputs& in, const Block& block, Index row, Index steps,

@@ -78,7 +78,7 @@ def _scan(
     initial_state: Tensor | None,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = _contiguous(x, delta, A, B, C, D, initial_state)
+    inputs = native.contiguous(x, delta, A, B, C, D, initial_state)
     output, state, entering = _outputs(x, A, keep)
     tensors = [*inputs, output, state, entering if keep else None]
     native.call("lengthwise_selective_scan", _sizes(x, A), tensors)
@@ -108,7 +108,7 @@ def _scan_backward(
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    inputs = _contiguous(
+    inputs = native.contiguous(
         x, delta, A, B, C, D, initial_state, entering, output_gradient, state_gradient
     )
     x_gradient, delta_gradient, *shares, initial_gradient = room = _gradients(x, A)
@@ -116,10 +116,6 @@ def _scan_backward(
     of_A, of_B, of_C, of_D = shares
     sums = (of_A.sum(1), of_B.sum(2), of_C.sum(2), of_D.sum(1))
     return x_gradient, delta_gradient, *sums, initial_gradient
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if each is None else each.contiguous() for each in tensors]
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
