@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from lengthwise.kernels.sources import digest, sources
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
+from torch.autograd import forward_ad
 
 FOLDER = Path(__file__).parent
 OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
@@ -43,6 +45,8 @@ def refusal(*tensors: Tensor | None) -> str | None:
     """Why the compiled kernels cannot take these tensors, or None when they can."""
     if MISSING:
         return MISSING
+    if _inside_derivative():
+        return "it works neither inside torch.func.grad nor in forward-mode differentiation"
     for tensor in tensors:
         if tensor is None:
             continue
@@ -51,6 +55,15 @@ def refusal(*tensors: Tensor | None) -> str | None:
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
             return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
     return None
+
+
+def _inside_derivative() -> bool:
+    """Inside grad torch's rules for custom operators fail, and they give forward mode zeros."""
+    if torch.compiler.is_compiling():
+        return False
+    kinds = {each.key() for each in get_interpreter_stack() or ()}
+    by_transform = kinds & {TransformType.Grad, TransformType.Jvp}
+    return bool(by_transform) or forward_ad._current_level >= 0
 
 
 def call(name: str, sizes: list[int], tensors: list[Tensor | None]) -> None:
@@ -97,8 +110,21 @@ def _vmap_rule(name: str) -> Callable[..., Any]:
     return rule
 
 
-def register(name: str, compute: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """Gives the operator lengthwise::name, already defined, its CPU, fake and vmap rules."""
-    OPERATORS.impl(name, compute, "CPU")
+def register(
+    name: str, forward: Callable[..., Any], fake: Callable[..., Any], *, last: bool = False
+) -> None:
+    """Gives the operator lengthwise::name, already defined, its CPU, fake and vmap rules.
+
+    The last derivative there is gets a rule that says so: torch would take zeros for its own.
+    """
+
+    def refuse(*_: Any) -> None:
+        raise NotImplementedError(
+            f"{name} has no derivative of its own; use backend='chunked' for second derivatives"
+        )
+
+    OPERATORS.impl(name, forward, "CPU")
     torch.library.register_fake(f"lengthwise::{name}", fake, lib=OPERATORS)
     torch.library.register_vmap(f"lengthwise::{name}", _vmap_rule(name), lib=OPERATORS)
+    if last:
+        torch.library.register_autograd(f"lengthwise::{name}", refuse, lib=OPERATORS)

@@ -95,14 +95,13 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _fake_backward(x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    members, batch, _, channels = x.shape
-    state = (members, batch, channels, weight.shape[-1] - 1)
+    state = (*x.shape[:2], x.shape[-1], weight.shape[-1] - 1)
     shapes = (x.shape, weight.shape, weight.shape[:-1], state)
     return tuple(x.new_empty(shape) for shape in shapes)
 
 
 native.register("causal_conv1d", _convolve, lambda x, *_: x.new_empty(x.shape))
-native.register("causal_conv1d_backward", _backward, _fake_backward)
+native.register("causal_conv1d_backward", _backward, _fake_backward, last=True)
 torch.library.register_autograd(
     "lengthwise::causal_conv1d", _differentiate, setup_context=_remember, lib=native.OPERATORS
 )

@@ -144,7 +144,7 @@ def _fake_backward(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, *rest: Any) -
 
 
 native.register("selective_scan", _scan, _fake_scan)
-native.register("selective_scan_backward", _scan_backward, _fake_backward)
+native.register("selective_scan_backward", _scan_backward, _fake_backward, last=True)
 torch.library.register_autograd(
     "lengthwise::selective_scan", _differentiate, setup_context=_remember, lib=native.OPERATORS
 )

@@ -3,9 +3,19 @@
 
 #include <cstdio>
 
-#include "../../kernels/selective_scan/avx2.cpp"
+#include "../../kernels/avx2.h"
 
+using lengthwise::ceil_div;
+using lengthwise::Index;
+using lengthwise::LANES;
 using Floats = std::vector<float>;
+
+namespace scan {
+#include "../../kernels/selective_scan/avx2.cpp"
+}
+namespace conv {
+#include "../../kernels/causal_conv1d/avx2.cpp"
+}
 
 int main() {
   const Index chunk = 32, group = 4;
@@ -26,15 +36,28 @@ int main() {
             const float* skip = optional ? D.data() : nullptr;
             const float* first = optional ? initial.data() : nullptr;
             const int failed =
-                lengthwise_selective_scan(members, batch, length, channels, states, chunk, group, 2,
+                scan::lengthwise_selective_scan(members, batch, length, channels, states, chunk, group, 2,
                                           x.data(), delta.data(), A.data(), B.data(), C.data(),
                                           skip, first, y.data(), final.data(), entering.data()) |
-                lengthwise_selective_scan_backward(
+                scan::lengthwise_selective_scan_backward(
                     members, batch, length, channels, states, chunk, group, 2, x.data(),
                     delta.data(), A.data(), B.data(), C.data(), skip, first, entering.data(),
                     y.data(), optional ? final.data() : nullptr, dx.data(), ddelta.data(),
                     dA.data(), dB.data(), dC.data(), dD.data(), dinitial.data());
             if (failed) return 1;
+
+            const Index width = states;
+            Floats weight(members * channels * width, 0.3f);
+            Floats dweight(sequences * channels * width), dbias(sequences * channels);
+            Floats before(sequences * channels * (width - 1)), dbefore(before);
+            const float* past = optional ? before.data() : nullptr;
+            const int wrong =
+                conv::lengthwise_causal_conv1d(members, batch, length, channels, width, 2, x.data(),
+                                               weight.data(), skip, past, y.data()) |
+                conv::lengthwise_causal_conv1d_backward(
+                    members, batch, length, channels, width, 2, x.data(), weight.data(), past,
+                    y.data(), dx.data(), dweight.data(), dbias.data(), dbefore.data());
+            if (wrong) return 1;
           }
   std::puts("clean");
   return 0;

@@ -2,14 +2,20 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lengthwise.kernels import BackendUnavailableError, native, selective_scan, session
+from lengthwise.kernels import (
+    BackendUnavailableError,
+    causal_conv1d,
+    native,
+    selective_scan,
+    session,
+)
 from torch import Tensor
 
 from tests.kernels.cases import relative_error
@@ -17,13 +23,18 @@ from tests.kernels.cases import relative_error
 needs_library = pytest.mark.skipif(bool(native.MISSING), reason=str(native.MISSING))
 
 
+Make = Callable[..., list[Tensor]]
+Run = Callable[[list[Tensor], str | None], tuple[Tensor, Tensor]]
+
+
+def normal(seed: int) -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(*shape, generator=generator)
+
+
 def scan_inputs(batch: int, length: int, channels: int, states: int, seed: int = 0) -> list[Tensor]:
     """x, delta, A, B, C, D and an initial state in float32."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
+    draw = normal(seed)
     return [
         draw(batch, length, channels),
         torch.nn.functional.softplus(draw(batch, length, channels)),
@@ -35,15 +46,36 @@ def scan_inputs(batch: int, length: int, channels: int, states: int, seed: int =
     ]
 
 
+def conv_inputs(batch: int, length: int, channels: int, width: int, seed: int = 0) -> list[Tensor]:
+    """x, the filters, the bias and an initial state in float32."""
+    draw = normal(seed)
+    return [
+        draw(batch, length, channels),
+        draw(channels, width),
+        draw(channels),
+        draw(batch, channels, width - 1),
+    ]
+
+
 def scan(inputs: list[Tensor], backend: str | None = "avx2") -> tuple[Tensor, Tensor]:
     *others, initial_state = inputs
     return selective_scan(*others, initial_state=initial_state, backend=backend)
 
 
-def with_gradients(inputs: list[Tensor], backend: str = "avx2") -> list[Tensor]:
+def conv(inputs: list[Tensor], backend: str | None = "avx2") -> tuple[Tensor, Tensor]:
+    *others, initial_state = inputs
+    return causal_conv1d(*others, initial_state=initial_state, backend=backend)
+
+
+OPERATORS = [pytest.param(scan, scan_inputs, id="scan"), pytest.param(conv, conv_inputs, id="conv")]
+each_operator = pytest.mark.parametrize(("run", "make"), OPERATORS)
+
+
+def with_gradients(run: Run, inputs: list[Tensor], backend: str = "avx2") -> list[Tensor]:
     leaves = [each.detach().requires_grad_() for each in inputs]
-    output, state = scan(leaves, backend)
-    return [output, state, *torch.autograd.grad(output.sin().sum() + state.sin().sum(), leaves)]
+    output, state = run(leaves, backend)
+    loss = output.sin().sum() + state.sin().sum()
+    return [output, state, *torch.autograd.grad(loss, leaves, materialize_grads=True)]
 
 
 @pytest.fixture
@@ -54,51 +86,77 @@ def threads() -> Iterator[None]:
 
 
 @needs_library
+@each_operator
 @given(
     batch=st.integers(1, 3),
     length=st.integers(1, 100),
     channels=st.integers(1, 70),
-    states=st.integers(1, 20),
+    size=st.integers(1, 20),
     seed=st.integers(0, 2**32),
 )
 def test_any_sizes_give_the_recurrence_and_its_gradients(
-    batch: int, length: int, channels: int, states: int, seed: int
+    run: Run, make: Make, batch: int, length: int, channels: int, size: int, seed: int
 ) -> None:
-    inputs = scan_inputs(batch, length, channels, states, seed)
-    expected = with_gradients([each.double() for each in inputs], "reference")
-    for found, exact in zip(with_gradients(inputs), expected, strict=True):
+    inputs = make(batch, length, channels, size, seed)
+    expected = with_gradients(run, [each.double() for each in inputs], "reference")
+    for found, exact in zip(with_gradients(run, inputs), expected, strict=True):
         assert relative_error(found, exact) <= 1e-4
 
 
 @needs_library
-def test_a_long_sequence_equals_the_chunked_scan_in_float64() -> None:
-    inputs = scan_inputs(1, 2**16 + 5, 3, 2)
-    expected = with_gradients([each.double() for each in inputs], "chunked")
-    for found, exact in zip(with_gradients(inputs), expected, strict=True):
+@each_operator
+def test_a_long_sequence_equals_the_chunked_form_in_float64(run: Run, make: Make) -> None:
+    inputs = make(1, 2**16 + 5, 3, 2)
+    expected = with_gradients(run, [each.double() for each in inputs], "chunked")
+    for found, exact in zip(with_gradients(run, inputs), expected, strict=True):
         assert relative_error(found, exact) <= 1e-4
 
 
 @needs_library
-def test_strided_and_misaligned_inputs_give_the_same_result() -> None:
-    inputs = scan_inputs(2, 37, 11, 5)
+@each_operator
+def test_strided_and_misaligned_inputs_give_the_same_result(run: Run, make: Make) -> None:
+    inputs = make(2, 37, 11, 5)
     odd = [torch.stack([torch.zeros_like(each), each], -1)[..., 1] for each in inputs]
     odd[0] = inputs[0].mT.contiguous().mT
-    shifted = torch.cat([torch.zeros(1), inputs[1].flatten()])[1:].view_as(inputs[1])
-    odd[1] = shifted
-    for found, expected in zip(with_gradients(odd), with_gradients(inputs), strict=True):
+    odd[1] = torch.cat([torch.zeros(1), inputs[1].flatten()])[1:].view_as(inputs[1])
+    for found, expected in zip(with_gradients(run, odd), with_gradients(run, inputs), strict=True):
         assert torch.equal(found, expected)
 
 
 @needs_library
+@each_operator
 @pytest.mark.usefixtures("threads")
-def test_the_number_of_threads_changes_no_bit() -> None:
-    inputs = scan_inputs(6, 210, 75, 17)  # enough work for three
+def test_the_number_of_threads_changes_no_bit(run: Run, make: Make) -> None:
+    inputs = make(6, 500, 75, 17)  # enough work for three
     results: list[list[Tensor]] = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        results.append(with_gradients(inputs))
+        results.append(with_gradients(run, inputs))
     for other in results[1:]:
         assert all(torch.equal(*pair) for pair in zip(results[0], other, strict=True))
+
+
+@needs_library
+@each_operator
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
+)  # torch's own
+def test_what_cannot_be_differentiated_is_refused_and_never_zero(run: Run, make: Make) -> None:
+    inputs = make(2, 5, 3, 2)
+    leaves = [each.clone().requires_grad_() for each in inputs]
+    first = torch.autograd.grad(run(leaves, "avx2")[0].square().sum(), leaves[0], create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        torch.autograd.grad(first[0].sum(), leaves[0])
+
+    def loss(x: Tensor, backend: str | None = None) -> Tensor:
+        return run([x, *inputs[1:]], backend)[0].square().sum()
+
+    expected = torch.autograd.grad(loss(leaves[0]), leaves[0])[0]
+    torch.testing.assert_close(torch.func.grad(loss)(inputs[0]), expected)
+    tangent = torch.func.jvp(loss, (inputs[0],), (torch.ones_like(inputs[0]),))[1]
+    torch.testing.assert_close(tangent, expected.sum())
+    with pytest.raises(BackendUnavailableError, match=r"inside torch\.func\.grad"):
+        torch.func.grad(lambda x: loss(x, "avx2"))(inputs[0])
 
 
 @needs_library
@@ -113,7 +171,7 @@ def test_nan_spoils_its_own_sequence_from_its_step_on_and_nothing_else() -> None
     spoiled_state[1, 3] = state[1, 3]
     assert torch.equal(spoiled, output)
     assert torch.equal(spoiled_state, state)
-    gradients = with_gradients(inputs)[2:4]
+    gradients = with_gradients(scan, inputs)[2:4]
     for gradient in gradients:
         assert gradient[1, :, 3].isnan().any()
         assert not gradient[[0, 2]].isnan().any()
@@ -147,15 +205,16 @@ def test_half_precision_keeps_its_dtype_and_a_float32_state() -> None:
 
 
 @needs_library
+@each_operator
 @pytest.mark.parametrize("stacked", [False, True])
-def test_torch_compile_gives_the_same_gradients(stacked: bool) -> None:
-    inputs = scan_inputs(2, 35, 9, 5)
+def test_torch_compile_gives_the_same_gradients(run: Run, make: Make, stacked: bool) -> None:
+    inputs = make(2, 35, 9, 5)
     if stacked:
         inputs = [torch.stack([each, 0.5 * each]) for each in inputs]
     leaves = [each.requires_grad_() for each in inputs]
 
     def loss(*inputs: Tensor) -> Tensor:
-        output, state = scan(list(inputs))
+        output, state = run(list(inputs), "avx2")
         return output.square().sum() + state.sum()
 
     def total(*inputs: Tensor) -> Tensor:
