@@ -22,7 +22,7 @@ OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
 def find() -> tuple[ctypes.CDLL | None, str | None]:
     """The library, or why there is none that this machine can use."""
     capability = torch.backends.cpu.get_cpu_capability()
-    if not capability.startswith("AVX"):
+    if not capability.startswith(("AVX2", "AVX512")):
         return None, f"the processor has no AVX2 (torch uses {capability})"
     path = FOLDER / "libavx2.x86_64.so"
     if not path.exists():
