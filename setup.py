@@ -1,11 +1,38 @@
 """Maps the top-level folders onto the packages lengthwise.tasks, lengthwise.kernels, …
 
-All other metadata stands in pyproject.toml; only this computed mapping cannot be written there.
+It also compiles the AVX2 kernels into one library. That is optional: without a compiler, or on
+another processor, the package installs without it and `lengthwise doctor` says so.
+All other metadata stands in pyproject.toml; only what is computed here cannot be written there.
 """
 
-from setuptools import find_packages, setup
+import platform
+import runpy
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 HOUSE = ("tasks", "architectures", "kernels", "harness")
+CODE = runpy.run_path("kernels/sources.py")
+FILES = [path.as_posix() for path in CODE["sources"](Path("kernels"))]
+AVX2 = Extension(
+    "lengthwise.kernels.libavx2",
+    sources=[file for file in FILES if file.endswith(".cpp")],
+    depends=FILES,
+    define_macros=[("LENGTHWISE_SOURCES", str(CODE["digest"](Path("kernels"))))],
+    extra_compile_args=["-std=c++17", "-O3", "-mavx2", "-mfma", "-pthread"],
+    extra_link_args=["-pthread"],
+    language="c++",
+    optional=True,
+)
+
+
+class BuildLibrary(build_ext):
+    """Names the library so that nothing takes it for a Python module: ctypes loads it."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return f"{fullname.replace('.', '/')}.x86_64.so"
+
 
 setup(
     packages=[
@@ -18,4 +45,6 @@ setup(
     ],
     package_dir={f"lengthwise.{room}": room for room in HOUSE},
     package_data={"": ["py.typed", "*.html", "*.css"]},
+    cmdclass={"build_ext": BuildLibrary},
+    ext_modules=[AVX2] if platform.machine() in ("x86_64", "AMD64") else [],
 )

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from lengthwise import kernels
+from lengthwise.kernels import native
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def examine() -> list[Finding]:
         _gpu(),
         _triton(),
         _compiler(),
+        _native(),
         *(
             Finding(f"operator {name}", True, f"backends: {', '.join(backends)}")
             for name, backends in kernels.operators().items()
@@ -60,3 +62,9 @@ def _compiler() -> Finding:
     if found:
         return Finding("C++ compiler", True, found)
     return Finding("C++ compiler", False, "none of c++, g++, clang++ on the path")
+
+
+def _native() -> Finding:
+    if native.MISSING:
+        return Finding("AVX2 kernels", False, f"{native.MISSING}; the chunked backends compute")
+    return Finding("AVX2 kernels", True, "compiled; they compute in float32 on the CPU")
