@@ -138,11 +138,10 @@ def _summarise(results: Any, report: Path, shown: Console) -> dict[str, Any]:
 
 def _print_table(shown: Console, frame: Any) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    frame = frame.drop(columns="per seed")  # it would not fit; the report has it
     for name, column in frame.items():
-        numeric = column.dtype.kind in "if"
-        name = str(name)
-        whole = name in ("task", "architecture", "runs")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=whole)
+        justify = "right" if column.dtype.kind in "if" else "left"
+        table.add_column(str(name), justify=justify, no_wrap=name != "runs", min_width=7)
     for row in frame.itertuples(index=False):
         table.add_row(*(escape(_cell(each)) for each in row))
     shown.print(table)
