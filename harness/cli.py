@@ -137,11 +137,12 @@ def _summarise(results: Any, report: Path, shown: Console) -> dict[str, Any]:
 
 
 def _print_table(shown: Console, frame: Any) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     frame = frame.drop(columns="per seed")  # it would not fit; the report has it
     for name, column in frame.items():
         justify = "right" if column.dtype.kind in "if" else "left"
-        table.add_column(str(name), justify=justify, no_wrap=name != "runs", min_width=7)
+        whole = name in ("task", "architecture", "effective", "runs")
+        table.add_column(str(name), justify=justify, no_wrap=whole, min_width=7)
     for row in frame.itertuples(index=False):
         table.add_row(*(escape(_cell(each)) for each in row))
     shown.print(table)
