@@ -46,6 +46,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     overrides = tuple(overrides)
     for assignment in overrides:
         source.override(assignment)
+        _give_way(source, assignment.partition("=")[0].split("."))
     _name_the_only_task(source)
     settings = validated(source, SuiteSettings, source.data, ())
     source.check()
@@ -63,6 +64,17 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     runs = sweep(source, settings, [each for each in tasks if each], named)
     source.check()
     return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
+
+
+def _give_way(source: Source, path: list[str]) -> None:
+    """Takes a field of `train` that --set sets for all out of what architectures set for
+    themselves."""
+    raw = source.data.get("architectures") if isinstance(source.data, dict) else None
+    for holder in raw if path[0] == "train" and isinstance(raw, list) else ():
+        for part in path[:-1]:
+            holder = holder.get(part) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(path[-1], None)
 
 
 def _name_the_only_task(source: Source) -> None:
@@ -134,8 +146,6 @@ def _check_overrides(
             place = (*architecture.path, *path.split("."))
             if path in settings.sweep:
                 source.complain(place, f"{path} is also swept; leave one of them out")
-            elif any(each.partition("=")[0] == path for each in overrides):
-                source.complain(place, f"this goes before --set {path}; set it here instead")
 
 
 def _short(name: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from lengthwise.harness.store import FORMAT
+from lengthwise.harness.suite import load_suite
 
 from tests.harness.tiny import TINY, lengthwise, write
 
@@ -58,6 +59,17 @@ def test_setting_what_is_swept_is_refused_with_a_way(
     file = write(tmp_path, TINY.replace("seed: [0, 1, 2]", "train.optimizer.lr: [1e-3, 1e-2]"))
     assert lengthwise(monkeypatch, "check", file, "--set", "train.optimizer.lr=3e-3") == 2
     assert "is swept; set sweep.train.optimizer.lr to a list instead" in capsys.readouterr().err
+
+
+def test_what_is_set_for_all_goes_before_what_an_architecture_sets_for_itself(
+    tmp_path: Path,
+) -> None:
+    own = "{mixer: attention, train: {batch_size: 4, optimizer: {lr: 1}}}"
+    file = write(tmp_path, TINY.replace("attention: {heads: 1}", own))
+    assert {run.train.optimizer.lr for run in load_suite(file).runs} == {1.0, 0.01}
+    runs = load_suite(file, ["train.optimizer.lr=3e-3"]).runs
+    assert {run.train.optimizer.lr for run in runs} == {0.003}
+    assert {run.train.batch_size for run in runs} == {4, 8}
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, file: Path, out: Path) -> None:
