@@ -6,9 +6,8 @@ from pathlib import Path
 
 from lengthwise.harness import plugins
 from lengthwise.harness.laws import MIXER_LAWS, TASK_LAWS, verdicts
-from lengthwise.harness.plan import Choice
-from lengthwise.harness.source import InputError, Source
-from lengthwise.harness.validation import choice
+from lengthwise.harness.source import InputError
+from lengthwise.harness.validation import chosen_with
 
 
 def check_plugin(
@@ -38,22 +37,6 @@ def check_plugin(
         return verdicts(TASK_LAWS, task, length)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
-
-
-def chosen_with(kind: plugins.Kind, name: str, assignments: Iterable[str]) -> Choice:
-    """A plug-in by name with options from "name=value".
-
-    Raises:
-        InputError: there is none of this name, or an option is wrong.
-    """
-    plugins.search(Path.cwd())
-    source = Source({}, {(): name})
-    for assignment in assignments:
-        source.override(assignment)
-    chosen = choice(source, kind, name, source.data, (), ())
-    source.check()
-    assert chosen is not None
-    return chosen
 
 
 def _kind_of(name: str) -> plugins.Kind:

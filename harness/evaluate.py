@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from lengthwise.harness.population import Population
@@ -32,9 +32,6 @@ class Score:
     @property
     def capability(self) -> float:
         return self.correct / self.answers
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def evaluate(

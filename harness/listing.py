@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lengthwise import kernels
 from lengthwise.harness import plugins
-from lengthwise.harness.check_plugin import chosen_with
 from lengthwise.harness.source import InputError
+from lengthwise.harness.validation import chosen_with
 from lengthwise.tasks.task import Task
 from rich.markup import escape
 from rich.table import Table
@@ -27,8 +27,8 @@ def listing(what: str) -> Table:
             ("suite", "what it is"), [(str(path), _first_comment(path)) for path in found]
         )
     kind = plugins.TASK if what == "tasks" else plugins.MIXER
-    names = [*plugins.built_in(kind), *plugins.announced(kind)]
-    return _table(("name", "what it is", "options"), [_described(kind, name) for name in names])
+    rows = [_described(kind, name) for name in plugins.names(kind)]
+    return _table(("name", "what it is", "options"), rows)
 
 
 def make_task(name: str, assignments: Iterable[str]) -> Task:

@@ -16,8 +16,8 @@ from lengthwise.tasks.task import Task
 RESULT_VERSION = 2
 """Raised whenever a change of ours changes what a run computes: results then count as new."""
 
-STACKABLE = ("seed", "lr", "weight_decay")
-"""What members of one population may differ in."""
+STACKABLE = ("lr", "weight_decay")
+"""Optimizer settings that members of one population may differ in, beside the seed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Run:
         """Runs of the same shape can be trained as one stacked program."""
         determinants = self._determinants()
         del determinants["seed"]
-        for name in STACKABLE[1:]:
+        for name in STACKABLE:
             del determinants["train"]["optimizer"][name]
         return _hash(determinants)
 

@@ -82,6 +82,11 @@ def announced(kind: Kind) -> dict[str, EntryPoint]:
     return {each.name: each for each in entry_points(group=kind.group)}
 
 
+def names(kind: Kind) -> list[str]:
+    """Every name that `find` knows without a dotted path."""
+    return [*built_in(kind), *announced(kind)]
+
+
 def find(kind: Kind, name: str) -> type:
     """The plug-in class of a name.
 
@@ -95,10 +100,8 @@ def find(kind: Kind, name: str) -> type:
     elif ":" in name:
         found = _by_path(kind, name)
     else:
-        names = [*built_in(kind), *announced(kind)]
-        raise PluginError(
-            f"unknown {kind.name} {name!r}{nearest(name, names)}, or package.module:Class"
-        )
+        known = nearest(name, names(kind))
+        raise PluginError(f"unknown {kind.name} {name!r}{known}, or package.module:Class")
     if not (inspect.isclass(found) and issubclass(found, kind.base)) or inspect.isabstract(found):
         raise PluginError(f"{name} is not a concrete subclass of {kind.base.__qualname__}")
     return found

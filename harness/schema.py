@@ -46,7 +46,7 @@ def suite_schema() -> dict[str, Any]:
 
 
 def _any_of(definitions: dict[str, Any], kind: plugins.Kind, make: Any) -> dict[str, Any]:
-    names = [*plugins.built_in(kind), *plugins.announced(kind)]
+    names = plugins.names(kind)
     variants = [make(definitions, kind, name) for name in names]
     dotted = {"type": "string", "pattern": DOTTED, "description": "package.module:Class"}
     if kind is plugins.TASK:

@@ -1,5 +1,7 @@
 """Holding plain data against pydantic models, with errors that name place, finding and remedy."""
 
+from collections.abc import Iterable
+from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from lengthwise.harness import plugins
@@ -47,6 +49,22 @@ def choice(
         return None
     checked = validated(source, model, {} if options is None else options, inner)
     return checked and Choice(kind.name, str(name), checked.model_dump())
+
+
+def chosen_with(kind: plugins.Kind, name: str, assignments: Iterable[str]) -> Choice:
+    """A plug-in by name with options from "name=value".
+
+    Raises:
+        InputError: there is none of this name, or an option is wrong.
+    """
+    plugins.search(FilePath.cwd())
+    source = Source({}, {(): name})
+    for assignment in assignments:
+        source.override(assignment)
+    chosen = choice(source, kind, name, source.data, (), ())
+    source.check()
+    assert chosen is not None
+    return chosen
 
 
 def named_choice(source: Source, kind: plugins.Kind, raw: Any, path: Path) -> Choice | None:

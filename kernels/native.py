@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lengthwise.kernels.members import join, part
 from lengthwise.kernels.sources import digest, sources
 from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
@@ -92,19 +93,16 @@ def _vmap_rule(name: str) -> Callable[..., Any]:
     operator = getattr(torch.ops.lengthwise, name)
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        def fold(each: Any, dim: int | None) -> Any:
-            if not isinstance(each, Tensor):
-                return each
-            if dim is None:
-                each = each.expand(info.batch_size, *each.shape)
-            else:
-                each = each.movedim(dim, 0)
-            return each.flatten(0, 1)
-
-        outputs = operator(*(fold(each, dim) for each, dim in zip(args, in_dims, strict=True)))
+        members = info.batch_size
+        outputs = operator(
+            *(
+                join(each, dim, members) if isinstance(each, Tensor) else each
+                for each, dim in zip(args, in_dims, strict=True)
+            )
+        )
         if isinstance(outputs, Tensor):
-            return outputs.unflatten(0, (info.batch_size, -1)), 0
-        apart = tuple(each.unflatten(0, (info.batch_size, -1)) for each in outputs)
+            return part(outputs, members), 0
+        apart = tuple(part(each, members) for each in outputs)
         return apart, (0,) * len(apart)
 
     return rule

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lengthwise.kernels.members import join, part
 from torch import Tensor
 
 LIBRARY = torch.library.Library("lengthwise", "FRAGMENT")
@@ -43,12 +44,9 @@ def _attend_stacked(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> t
     *tensors, bias, causal = args
     if in_dims[3] is not None:
         raise ValueError("softmax_attention: the bias must be the same for all members")
-    folded = [
-        (each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0))
-        for each, dim in zip(tensors, in_dims, strict=False)
-    ]
-    output = torch.ops.lengthwise.attend(*(each.flatten(0, 1) for each in folded), bias, causal)
-    return output.unflatten(0, (info.batch_size, -1)), 0
+    members = info.batch_size
+    joined = [join(each, dim, members) for each, dim in zip(tensors, in_dims, strict=False)]
+    return part(torch.ops.lengthwise.attend(*joined, bias, causal), members), 0
 
 
 # An implicit composite: autograd differentiates through it, so no backward of ours is needed.
