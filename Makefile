@@ -28,7 +28,7 @@ bench: .venv/installed
 docs: .venv/installed
 	$(BIN)/pytest README.md docs
 
-.venv/installed: pyproject.toml setup.py $(wildcard kernels/avx2.* kernels/*/avx2.cpp)
+.venv/installed: pyproject.toml setup.py $(wildcard kernels/*.h kernels/*.cpp kernels/*/*.h kernels/*/*.cpp)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
@@ -36,4 +36,4 @@ docs: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info kernels/libavx2*
+	rm -rf .venv build dist *.egg-info kernels/libavx*

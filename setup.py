@@ -1,7 +1,7 @@
 """Maps the top-level folders onto the packages lengthwise.tasks, lengthwise.kernels, …
 
-It also compiles the AVX2 kernels into one library. That is optional: without a compiler, or on
-another processor, the package installs without it and `lengthwise doctor` says so.
+It also compiles the CPU kernels into one library an instruction set. That is optional: without a
+compiler, or on another processor, the package installs without them and `lengthwise doctor` says so.
 All other metadata stands in pyproject.toml; only what is computed here cannot be written there.
 """
 
@@ -13,18 +13,27 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 HOUSE = ("tasks", "architectures", "kernels", "harness")
+X86_64 = platform.machine() in ("x86_64", "AMD64")
 CODE = runpy.run_path("kernels/sources.py")
 FILES = [path.as_posix() for path in CODE["sources"](Path("kernels"))]
-AVX2 = Extension(
-    "lengthwise.kernels.libavx2",
-    sources=[file for file in FILES if file.endswith(".cpp")],
-    depends=FILES,
-    define_macros=[("LENGTHWISE_SOURCES", str(CODE["digest"](Path("kernels"))))],
-    extra_compile_args=["-std=c++17", "-O3", "-mavx2", "-mfma", "-pthread"],
-    extra_link_args=["-pthread"],
-    language="c++",
-    optional=True,
-)
+BUILDS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma"],
+}
+
+
+def library(name: str, flags: list[str]) -> Extension:
+    """All kernels, compiled for one instruction set; no library where that fails."""
+    return Extension(
+        f"lengthwise.kernels.lib{name}",
+        sources=[file for file in FILES if file.endswith(".cpp")],
+        depends=FILES,
+        define_macros=[("LENGTHWISE_SOURCES", str(CODE["digest"](Path("kernels"))))],
+        extra_compile_args=["-std=c++17", "-O3", *flags, "-pthread"],
+        extra_link_args=["-pthread"],
+        language="c++",
+        optional=True,
+    )
 
 
 class BuildLibrary(build_ext):
@@ -46,5 +55,5 @@ setup(
     package_dir={f"lengthwise.{room}": room for room in HOUSE},
     package_data={"": ["py.typed", "*.html", "*.css"]},
     cmdclass={"build_ext": BuildLibrary},
-    ext_modules=[AVX2] if platform.machine() in ("x86_64", "AMD64") else [],
+    ext_modules=[library(*build) for build in BUILDS.items()] if X86_64 else [],
 )

@@ -1,7 +1,7 @@
 """The compiled CPU kernels: where their library is, whether it fits this machine, how it is called.
 
-`setup.py` compiles every `kernels/*/avx2.cpp` into one shared library when the package is
-installed. Where there is none, `MISSING` says why and the other backends compute.
+`setup.py` compiles every `kernels/*/avx2.cpp` into one shared library an instruction set when the
+package is installed. Where none fits, `MISSING` says why and the other backends compute.
 """
 
 import ctypes
@@ -21,15 +21,16 @@ OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
 
 
 def find() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, or why there is none that this machine can use."""
+    """The library for this processor's widest vectors, or why none can be used."""
     capability = torch.backends.cpu.get_cpu_capability()
     if not capability.startswith(("AVX2", "AVX512")):
         return None, f"the processor has no AVX2 (torch uses {capability})"
-    path = FOLDER / "libavx2.x86_64.so"
-    if not path.exists():
+    names = ["libavx512", "libavx2"] if capability.startswith("AVX512") else ["libavx2"]
+    paths = [path for name in names if (path := FOLDER / f"{name}.x86_64.so").exists()]
+    if not paths:
         return None, "its library was not built when Lengthwise was installed (no C++ compiler?)"
     try:
-        library = ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(paths[0]))
         built_from = library.lengthwise_sources
     except (OSError, AttributeError) as error:
         return None, f"its library does not load: {error}"
@@ -67,22 +68,42 @@ def _inside_derivative() -> bool:
     return bool(by_transform) or forward_ad._current_level >= 0
 
 
-def call(name: str, sizes: list[int], tensors: list[Tensor | None]) -> None:
-    """Calls int name(int64 sizes…, int64 threads, float* tensors…) without the interpreter lock.
+def call(name: str, numbers: list[int] | list[int | float], tensors: list[Tensor | None]) -> None:
+    """Calls int name(numbers…, int64 threads, float* tensors…) without the interpreter lock.
+
+    Integers go as int64, others as double.
 
     Raises:
         MemoryError: the kernel found no memory to work in.
     """
     function = getattr(LIBRARY, name)
-    integers = [ctypes.c_int64(size) for size in (*sizes, torch.get_num_threads())]
-    pointers = [ctypes.c_void_p(None if each is None else each.data_ptr()) for each in tensors]
-    if function(*integers, *pointers):
+    numbers = [*numbers, torch.get_num_threads()]
+    if function.argtypes is None:
+        kinds = [ctypes.c_double if isinstance(n, float) else ctypes.c_int64 for n in numbers]
+        function.argtypes = [*kinds, *[ctypes.c_void_p] * len(tensors)]
+    pointers = [None if each is None else each.data_ptr() for each in tensors]
+    if function(*numbers, *pointers):
         raise MemoryError(f"{name} found no memory for its scratch space")
+
+
+def floats(*tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors in the precision of the kernels."""
+    return [None if each is None else each.float() for each in tensors]
 
 
 def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
     """The tensors as the kernels read them: row-major and without gaps."""
     return [None if each is None else each.contiguous() for each in tensors]
+
+
+def value_groups(heads: int, value_size: int) -> int:
+    """Groups of a head's value columns for the backward pass, where threads outnumber heads."""
+    return max(1, min(torch.get_num_threads() // heads, value_size // 16))
+
+
+def total(*shares: Tensor) -> list[Tensor]:
+    """The sum of the groups' shares, [groups, ...] each."""
+    return [each[0] if len(each) == 1 else each.sum(0) for each in shares]
 
 
 def _vmap_rule(name: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def sources(folder: Path) -> list[Path]:
     """Every file that goes into the library, in a fixed order; none where a wheel left them out."""
-    return sorted([*folder.glob("avx2.cpp"), *folder.glob("avx2.h"), *folder.glob("*/avx2.cpp")])
+    return sorted(path for kind in ("*.h", "*.cpp") for path in folder.rglob(kind))
 
 
 def digest(folder: Path) -> int:

@@ -1,9 +1,9 @@
-// The causal depthwise convolution, eight channels at a time, forward and backward.
+// The causal depthwise convolution, LANES channels at a time, forward and backward.
 //
-// A task is one sequence of one member and a block of eight channels, whose filter [W][8] and inputs
-// before the first token [W − 1][8] stay in the first cache.
+// A task is one sequence of one member and a block of LANES channels, whose filter [W][LANES] and
+// inputs before the first token [W − 1][LANES] stay in the first cache.
 
-#include "../avx2.h"
+#include "../vector.h"
 
 using namespace lengthwise;
 
@@ -42,8 +42,8 @@ struct Block {
 };
 
 // x_t, or what came t steps before the first token.
-__m256 input(const Sizes& s, const Block& block, const float* x, const float* before, Index t) {
-  return t < 0 ? _mm256_load_ps(before + (t + s.width - 1) * LANES)
+Vector input(const Sizes& s, const Block& block, const float* x, const float* before, Index t) {
+  return t < 0 ? load(before + (t + s.width - 1) * LANES)
                : block.lanes.load(x + block.row(s, t));
 }
 
@@ -56,13 +56,13 @@ void forward(const Sizes& s, const float* x, const float* weight, const float* b
   gather(at(weight, (block.member * s.channels + block.channel) * W), block.count, W, filter);
   gather(at(initial, (block.sequence * s.channels + block.channel) * (W - 1)), block.count, W - 1,
          before);
-  const __m256 start = bias ? block.lanes.load(bias + block.member * s.channels + block.channel)
-                            : _mm256_setzero_ps();
+  const Vector start = bias ? block.lanes.load(bias + block.member * s.channels + block.channel)
+                            : zero();
   for (Index t = 0; t < s.length; ++t) {
-    __m256 out = start;
+    Vector out = start;
     for (Index w = 0; w < W; ++w) {
-      const __m256 value = input(s, block, x, before, t - W + 1 + w);
-      out = _mm256_fmadd_ps(value, _mm256_load_ps(filter + w * LANES), out);
+      const Vector value = input(s, block, x, before, t - W + 1 + w);
+      out = fma(value, load(filter + w * LANES), out);
     }
     block.lanes.store(y + block.row(s, t), out);
   }
@@ -87,15 +87,15 @@ void backward(const Sizes& s, const float* x, const float* weight, const float* 
 
   // x_t goes into y_{t + W − 1 − w} through tap w.
   for (Index t = 1 - W; t < s.length; ++t) {
-    __m256 sum = _mm256_setzero_ps();
+    Vector sum = zero();
     for (Index w = 0; w < W; ++w) {
       const Index to = t + W - 1 - w;
       if (to < 0 || to >= s.length) continue;
-      const __m256 dy = block.lanes.load(grad.y + block.row(s, to));
-      sum = _mm256_fmadd_ps(dy, _mm256_load_ps(filter + w * LANES), sum);
+      const Vector dy = block.lanes.load(grad.y + block.row(s, to));
+      sum = fma(dy, load(filter + w * LANES), sum);
     }
     if (t < 0) {
-      _mm256_store_ps(to_before + (t + W - 1) * LANES, sum);
+      store(to_before + (t + W - 1) * LANES, sum);
     } else {
       block.lanes.store(grad.x + block.row(s, t), sum);
     }
@@ -103,19 +103,19 @@ void backward(const Sizes& s, const float* x, const float* weight, const float* 
   scatter(to_before, block.count, W - 1, grad.initial + channel * (W - 1));
 
   std::fill(sums, sums + W * LANES, 0.0f);
-  __m256 bias_sum = _mm256_setzero_ps();
+  Vector bias_sum = zero();
   for (Index begin = 0; begin < s.length; begin += SPAN) {
     std::fill(span, span + W * LANES, 0.0f);
-    __m256 bias_span = _mm256_setzero_ps();
+    Vector bias_span = zero();
     for (Index t = begin; t < std::min(begin + SPAN, s.length); ++t) {
-      const __m256 dy = block.lanes.load(grad.y + block.row(s, t));
-      bias_span = _mm256_add_ps(bias_span, dy);
+      const Vector dy = block.lanes.load(grad.y + block.row(s, t));
+      bias_span = add(bias_span, dy);
       for (Index w = 0; w < W; ++w) {
-        add_to(span + w * LANES, _mm256_mul_ps(dy, input(s, block, x, before, t - W + 1 + w)));
+        add_to(span + w * LANES, mul(dy, input(s, block, x, before, t - W + 1 + w)));
       }
     }
-    for (Index w = 0; w < W; ++w) add_to(sums + w * LANES, _mm256_load_ps(span + w * LANES));
-    bias_sum = _mm256_add_ps(bias_sum, bias_span);
+    for (Index w = 0; w < W; ++w) add_to(sums + w * LANES, load(span + w * LANES));
+    bias_sum = add(bias_sum, bias_span);
   }
   scatter(sums, block.count, W, grad.weight + channel * W);
   block.lanes.store(grad.bias + channel, bias_sum);

@@ -1,11 +1,11 @@
-// The selective scan, eight channels at a time, forward and backward.
+// The selective scan, LANES channels at a time, forward and backward.
 //
 // A task is one sequence of one member and a group of its channels. It walks through time in chunks,
-// and in a chunk through its blocks of eight channels, whose state [N][8] stays in the first cache.
+// and in a chunk through its blocks of LANES channels, whose state [N][LANES] stays in the first cache.
 // The forward pass keeps the state at the start of every chunk but the first ("entering"); the
 // backward pass computes a chunk's states again from it.
 
-#include "../avx2.h"
+#include "../vector.h"
 
 using namespace lengthwise;
 
@@ -79,22 +79,22 @@ void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float
         const Index slot = place.sequence * (s.chunks() - 1) + chunk - 1;
         std::copy(h, h + tile, entering + (slot * s.blocks() + b) * tile);
       }
-      const __m256 D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
-                            : _mm256_setzero_ps();
+      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
+                            : zero();
       for (Index t = begin; t < end; ++t) {
         const Index offset = (row + t) * E + block.channel;
         const float* B = in.B + (row + t) * N;
         const float* C = in.C + (row + t) * N;
-        const __m256 x = block.lanes.load(in.x + offset);
-        const __m256 delta = block.lanes.load(in.delta + offset);
-        const __m256 write = _mm256_mul_ps(delta, x);
-        __m256 out = in.D ? _mm256_mul_ps(D, x) : _mm256_setzero_ps();
+        const Vector x = block.lanes.load(in.x + offset);
+        const Vector delta = block.lanes.load(in.delta + offset);
+        const Vector write = mul(delta, x);
+        Vector out = in.D ? mul(D, x) : zero();
         for (Index n = 0; n < N; ++n) {
-          const __m256 decay = exp(_mm256_mul_ps(delta, _mm256_load_ps(A + n * LANES)));
-          const __m256 added = _mm256_mul_ps(write, _mm256_broadcast_ss(B + n));
-          const __m256 next = _mm256_fmadd_ps(decay, _mm256_load_ps(h + n * LANES), added);
-          _mm256_store_ps(h + n * LANES, next);
-          out = _mm256_fmadd_ps(next, _mm256_broadcast_ss(C + n), out);
+          const Vector decay = exp(mul(delta, load(A + n * LANES)));
+          const Vector added = mul(write, broadcast(B[n]));
+          const Vector next = fma(decay, load(h + n * LANES), added);
+          store(h + n * LANES, next);
+          out = fma(next, broadcast(C[n]), out);
         }
         block.lanes.store(y + offset, out);
       }
@@ -119,16 +119,16 @@ void recompute(const Sizes& s, const Inputs& in, const Block& block, Index row, 
   for (Index i = 0; i < steps; ++i) {
     const Index offset = (row + i) * s.channels + block.channel;
     const float* B = in.B + (row + i) * N;
-    const __m256 delta = block.lanes.load(in.delta + offset);
-    const __m256 write = _mm256_mul_ps(delta, block.lanes.load(in.x + offset));
+    const Vector delta = block.lanes.load(in.delta + offset);
+    const Vector write = mul(delta, block.lanes.load(in.x + offset));
     const float* before = states + i * tile;
     float* after = states + (i + 1) * tile;
     float* kept = decays + i * tile;
     for (Index n = 0; n < tile; n += LANES) {
-      const __m256 decay = exp(_mm256_mul_ps(delta, _mm256_load_ps(A + n)));
-      const __m256 added = _mm256_mul_ps(write, _mm256_broadcast_ss(B + n / LANES));
-      _mm256_store_ps(kept + n, decay);
-      _mm256_store_ps(after + n, _mm256_fmadd_ps(decay, _mm256_load_ps(before + n), added));
+      const Vector decay = exp(mul(delta, load(A + n)));
+      const Vector added = mul(write, broadcast(B[n / LANES]));
+      store(kept + n, decay);
+      store(after + n, fma(decay, load(before + n), added));
     }
   }
 }
@@ -143,8 +143,8 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
   float* A_sums = flows + s.group * tile;         // gradient of A so far
   float* A_chunk = A_sums + s.group * tile;       // … and that of one chunk: shorter sums err less
   float* D_sums = A_chunk + tile;
-  float* states = D_sums + s.group * LANES;       // [chunk + 1][N][8]
-  float* decays = states + (s.chunk + 1) * tile;   // [chunk][N][8], as the next two
+  float* states = D_sums + s.group * LANES;       // [chunk + 1][N][LANES]
+  float* decays = states + (s.chunk + 1) * tile;   // [chunk][N][LANES], as the next two
   float* B_sums = decays + s.chunk * tile;
   float* C_sums = B_sums + s.chunk * tile;
   for (Index b = place.first; b < place.last; ++b) {
@@ -174,46 +174,46 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
       }
       recompute(s, in, block, row, steps, A, states, decays);
       std::fill(A_chunk, A_chunk + tile, 0.0f);
-      const __m256 D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
-                            : _mm256_setzero_ps();
-      __m256 D_sum = _mm256_setzero_ps();
+      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
+                            : zero();
+      Vector D_sum = zero();
       for (Index i = steps - 1; i >= 0; --i) {
         const Index offset = (row + i) * E + block.channel;
         const float* B = in.B + (row + i) * N;
         const float* C = in.C + (row + i) * N;
-        const __m256 x = block.lanes.load(in.x + offset);
-        const __m256 delta = block.lanes.load(in.delta + offset);
-        const __m256 dy = grad.y ? block.lanes.load(grad.y + offset) : _mm256_setzero_ps();
-        const __m256 write = _mm256_mul_ps(delta, x);
+        const Vector x = block.lanes.load(in.x + offset);
+        const Vector delta = block.lanes.load(in.delta + offset);
+        const Vector dy = grad.y ? block.lanes.load(grad.y + offset) : zero();
+        const Vector write = mul(delta, x);
         const float *before = states + i * tile, *after = before + tile, *kept = decays + i * tile;
         float *B_sum = B_sums + i * tile, *C_sum = C_sums + i * tile;
-        __m256 to_write = _mm256_setzero_ps(), to_exponent = _mm256_setzero_ps();
+        Vector to_write = zero(), to_exponent = zero();
         for (Index n = 0; n < tile; n += LANES) {
-          const __m256 decay = _mm256_load_ps(kept + n);
-          const __m256 read = _mm256_broadcast_ss(C + n / LANES);
-          const __m256 g = _mm256_fmadd_ps(dy, read, _mm256_load_ps(flow + n));
-          const __m256 passed = _mm256_mul_ps(g, decay);
-          const __m256 exponent = _mm256_mul_ps(passed, _mm256_load_ps(before + n));
-          add_to(C_sum + n, _mm256_mul_ps(dy, _mm256_load_ps(after + n)));
-          add_to(B_sum + n, _mm256_mul_ps(g, write));
-          add_to(A_chunk + n, _mm256_mul_ps(exponent, delta));
-          to_write = _mm256_fmadd_ps(g, _mm256_broadcast_ss(B + n / LANES), to_write);
-          to_exponent = _mm256_fmadd_ps(exponent, _mm256_load_ps(A + n), to_exponent);
-          _mm256_store_ps(flow + n, passed);
+          const Vector decay = load(kept + n);
+          const Vector read = broadcast(C[n / LANES]);
+          const Vector g = fma(dy, read, load(flow + n));
+          const Vector passed = mul(g, decay);
+          const Vector exponent = mul(passed, load(before + n));
+          add_to(C_sum + n, mul(dy, load(after + n)));
+          add_to(B_sum + n, mul(g, write));
+          add_to(A_chunk + n, mul(exponent, delta));
+          to_write = fma(g, broadcast(B[n / LANES]), to_write);
+          to_exponent = fma(exponent, load(A + n), to_exponent);
+          store(flow + n, passed);
         }
-        const __m256 dx = _mm256_mul_ps(to_write, delta);
-        block.lanes.store(grad.x + offset, in.D ? _mm256_fmadd_ps(dy, D, dx) : dx);
-        block.lanes.store(grad.delta + offset, _mm256_fmadd_ps(to_write, x, to_exponent));
-        D_sum = _mm256_fmadd_ps(dy, x, D_sum);
+        const Vector dx = mul(to_write, delta);
+        block.lanes.store(grad.x + offset, in.D ? fma(dy, D, dx) : dx);
+        block.lanes.store(grad.delta + offset, fma(to_write, x, to_exponent));
+        D_sum = fma(dy, x, D_sum);
       }
       float* A_sum = A_sums + (b - place.first) * tile;
-      for (Index n = 0; n < tile; n += LANES) add_to(A_sum + n, _mm256_load_ps(A_chunk + n));
+      for (Index n = 0; n < tile; n += LANES) add_to(A_sum + n, load(A_chunk + n));
       add_to(D_sums + (b - place.first) * LANES, D_sum);
     }
     const Index partial = place.sequence * s.groups() + place.group;
     for (Index i = 0; i < steps * N; ++i) {
-      grad.B[(partial * s.length + begin) * N + i] = sum(B_sums + i * LANES);
-      grad.C[(partial * s.length + begin) * N + i] = sum(C_sums + i * LANES);
+      grad.B[(partial * s.length + begin) * N + i] = sum(load(B_sums + i * LANES));
+      grad.C[(partial * s.length + begin) * N + i] = sum(load(C_sums + i * LANES));
     }
   }
   for (Index b = place.first; b < place.last; ++b) {
@@ -221,22 +221,22 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
     const Index k = (b - place.first) * tile, channel = place.sequence * E + block.channel;
     scatter(A_sums + k, block.count, N, grad.A + channel * N);
     scatter(flows + k, block.count, N, grad.initial + channel * N);
-    block.lanes.store(grad.D + channel, _mm256_load_ps(D_sums + (b - place.first) * LANES));
+    block.lanes.store(grad.D + channel, load(D_sums + (b - place.first) * LANES));
   }
 }
 
 }  // namespace
 
-// chunk: steps; group: blocks of eight channels. Shapes, row-major: x, delta, y [M,B,T,E];
+// chunk: steps; group: channels, whole blocks. Shapes, row-major: x, delta, y [M,B,T,E];
 // A [M,E,N]; B, C [M,B,T,N]; D [M,E] or null; initial [M,B,E,N] or null; final [M,B,E,N]; entering
-// [M,B,chunks − 1,blocks,N,8] or null where no backward pass follows. Returns 0, or 1 when memory
+// [M,B,chunks − 1,N,E] with E padded to 16 or null where no backward pass follows. Returns 0, or 1 when memory
 // is short.
 LENGTHWISE_API int lengthwise_selective_scan(
     Index members, Index batch, Index length, Index channels, Index states, Index chunk,
     Index group, Index threads, const float* x, const float* delta, const float* A,
     const float* B, const float* C, const float* D, const float* initial,
     float* y, float* final, float* entering) {
-  const Sizes s{members, batch, length, channels, states, chunk, group};
+  const Sizes s{members, batch, length, channels, states, chunk, group / LANES};
   const Inputs in{x, delta, A, B, C, D, initial};
   return !in_parallel(s.tasks(), useful(s, threads), 2 * s.group * s.tile(),
                       [&](Index task, float* scratch) {
@@ -253,7 +253,7 @@ LENGTHWISE_API int lengthwise_selective_scan_backward(
     const float* B, const float* C, const float* D, const float* initial,
     const float* entering, const float* dy, const float* dfinal, float* dx, float* ddelta, float* dA, float* dB, float* dC, float* dD,
     float* dinitial) {
-  const Sizes s{members, batch, length, channels, states, chunk, group};
+  const Sizes s{members, batch, length, channels, states, chunk, group / LANES};
   const Inputs in{x, delta, A, B, C, D, initial};
   const Gradients grad{dy, dfinal, dx, ddelta, dA, dB, dC, dD, dinitial};
   const Index tiles = 3 * s.group + 1 + (s.chunk + 1) + 3 * s.chunk;

@@ -15,7 +15,7 @@ PREFERENCE = 20
 CHUNK_SIZE = 32
 """Steps between two kept states: they take N / 32 of x's memory, and a chunk fits the L2 cache."""
 GROUP_SIZE = 32
-"""Channels that one thread takes of a sequence: a multiple of the kernel's eight lanes."""
+"""Channels that one thread takes of a sequence: a multiple of sixteen, the widest vector."""
 
 native.OPERATORS.define(
     "selective_scan(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
@@ -53,7 +53,7 @@ def compute(
 
 
 def _sizes(x: Tensor, A: Tensor) -> list[int]:
-    return [*x.shape, A.shape[-1], CHUNK_SIZE, GROUP_SIZE // 8]
+    return [*x.shape, A.shape[-1], CHUNK_SIZE, GROUP_SIZE]
 
 
 def _outputs(x: Tensor, A: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,7 +64,7 @@ def _outputs(x: Tensor, A: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     return (
         x.new_empty(x.shape),
         x.new_empty(members, batch, channels, states),
-        x.new_empty(members, batch, kept, (channels + 7) // 8, states, 8),
+        x.new_empty(members, batch, kept, states, (channels + 15) // 16 * 16),
     )
 
 

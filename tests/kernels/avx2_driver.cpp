@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "../../kernels/avx2.h"
+#include "../../kernels/vector.h"
 
 using lengthwise::ceil_div;
 using lengthwise::Index;
@@ -18,7 +18,7 @@ namespace conv {
 }
 
 int main() {
-  const Index chunk = 32, group = 4;
+  const Index chunk = 32, group = 32;
   for (Index members : {1, 2})
     for (Index length : {1, 31, 33, 70, 1000})  // the longest is worth a second thread
       for (Index channels : {1, 7, 8, 41})
@@ -27,7 +27,7 @@ int main() {
             const Index batch = 2, rows = members * batch * length, sequences = members * batch;
             const Index chunks = ceil_div(length, chunk), blocks = ceil_div(channels, LANES);
             const Index state = sequences * channels * states;
-            const Index weights = rows * states * ceil_div(blocks, group);
+            const Index weights = rows * states * ceil_div(channels, group);
             Floats x(rows * channels, 0.1f), delta(x), A(members * channels * states, -1.0f);
             Floats B(rows * states, 0.3f), C(B), D(members * channels, 0.5f), initial(state, 0.2f);
             Floats y(x.size()), final(state), dx(x.size()), ddelta(x.size()), dA(state);

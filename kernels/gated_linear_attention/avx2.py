@@ -1,0 +1,143 @@
+"""Gated linear attention in C++ for processors with AVX2 and FMA: float32, forward and backward.
+
+Heads share nothing but time, so members of a stack are more sequences. For the backward pass the
+operator keeps the state every SEGMENT tokens.
+"""
+
+from typing import Any
+
+import torch
+from lengthwise.kernels import native
+from torch import Tensor
+
+PREFERENCE = 20
+SEGMENT = 64
+"""Tokens between two kept states, a multiple of the kernel's chunk: they take K / 64 of v's memory."""
+
+native.OPERATORS.define(
+    "gated_linear_attention(Tensor q, Tensor k, Tensor v, Tensor? log_decay,"
+    " Tensor? initial_state, float scale, bool keep) -> (Tensor, Tensor, Tensor)"
+)
+native.OPERATORS.define(
+    "gated_linear_attention_backward(Tensor q, Tensor k, Tensor v, Tensor? log_decay,"
+    " Tensor? initial_state, float scale, Tensor entering, Tensor? output_gradient,"
+    " Tensor? state_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def refusal(*args: Tensor | float | None) -> str | None:
+    """Computes half and single precision on a CPU with AVX2 where the library was built."""
+    return native.refusal(*args[:-1])
+
+
+def compute(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    initial_state: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    tensors = native.floats(q, k, v, log_decay, initial_state)
+    # Inside vmap a tensor does not tell whether a gradient will be asked for.
+    keep = torch.is_grad_enabled()
+    output, state, _ = torch.ops.lengthwise.gated_linear_attention(*tensors, scale, keep)
+    return output.to(v.dtype), state
+
+
+def _sizes(k: Tensor, v: Tensor, log_decay: Tensor | None) -> list[int]:
+    per_channel = log_decay is not None and log_decay.dim() == 4
+    channels = k.shape[-1] if per_channel else int(log_decay is not None)
+    return [*k.shape, v.shape[-1], SEGMENT, channels]
+
+
+def _outputs(k: Tensor, v: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for the output, the final state, and the states that enter the segments but the first."""
+    batch, length, heads, key_size = k.shape
+    kept = (length - 1) // SEGMENT if keep else 0
+    return (
+        v.new_empty(v.shape),
+        v.new_empty(batch, heads, key_size, v.shape[-1]),
+        v.new_empty(batch, heads, kept, key_size, v.shape[-1]),
+    )
+
+
+def _forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    initial_state: Tensor | None,
+    scale: float,
+    keep: bool,
+) -> tuple[Tensor, ...]:
+    inputs = native.contiguous(q, k, v, log_decay, initial_state)
+    output, state, entering = _outputs(k, v, keep)
+    native.call(
+        "lengthwise_gated_linear_attention",
+        [*_sizes(k, v, log_decay), scale],
+        [*inputs, output, state, entering if keep else None],
+    )
+    return output, state, entering
+
+
+def _backward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    initial_state: Tensor | None,
+    scale: float,
+    *kept_and_gradients: Tensor | None,
+) -> tuple[Tensor, ...]:
+    inputs = native.contiguous(q, k, v, log_decay, initial_state, *kept_and_gradients)
+    batch, _, heads, key_size = k.shape
+    groups = native.value_groups(batch * heads, v.shape[-1])
+    of_q, of_k = (k.new_empty(groups, *k.shape) for _ in range(2))
+    of_decay = k.new_empty(groups, *(0,) if log_decay is None else log_decay.shape)
+    of_v, of_initial = v.new_empty(v.shape), v.new_empty(batch, heads, key_size, v.shape[-1])
+    native.call(
+        "lengthwise_gated_linear_attention_backward",
+        [*_sizes(k, v, log_decay), groups, scale],
+        [*inputs, of_q, of_k, of_v, of_decay, of_initial],
+    )
+    of_q, of_k, of_decay = native.total(of_q, of_k, of_decay)
+    return of_q, of_k, of_v, of_decay, of_initial
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, scale, _ = inputs
+    ctx.set_materialize_grads(False)
+    ctx.scale = scale
+    ctx.save_for_backward(*tensors, output[2])
+
+
+def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, _: Any) -> Any:
+    *inputs, entering = ctx.saved_tensors
+    gradients = torch.ops.lengthwise.gated_linear_attention_backward(
+        *inputs, ctx.scale, entering, output, state
+    )
+    present = zip(inputs, gradients, strict=True)
+    return *(None if each is None else gradient for each, gradient in present), None, None
+
+
+def _fake_forward(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
+    return _outputs(k, v, rest[-1])
+
+
+def _fake_backward(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, *_: Any
+) -> tuple[Tensor, ...]:
+    of_decay = k.new_empty(*(0,) if log_decay is None else log_decay.shape)
+    state = _outputs(k, v, False)[1]
+    return (*(each.new_empty(each.shape) for each in (q, k, v)), of_decay, state)
+
+
+native.register("gated_linear_attention", _forward, _fake_forward)
+native.register("gated_linear_attention_backward", _backward, _fake_backward, last=True)
+torch.library.register_autograd(
+    "lengthwise::gated_linear_attention",
+    _differentiate,
+    setup_context=_remember,
+    lib=native.OPERATORS,
+)
