@@ -1,7 +1,7 @@
 """Maps the top-level folders onto the packages lengthwise.tasks, lengthwise.kernels, …
 
 It also compiles the CPU kernels into one library an instruction set. That is optional: without a
-compiler, or on another processor, the package installs without them and `lengthwise doctor` says so.
+compiler, or on another processor, the package installs without and `lengthwise doctor` says so.
 All other metadata stands in pyproject.toml; only what is computed here cannot be written there.
 """
 

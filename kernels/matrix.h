@@ -2,6 +2,8 @@
 // Every matrix is row-major with a row stride, its columns padded with zeros to whole vectors.
 #pragma once
 
+#include <type_traits>
+
 #include "vector.h"
 
 namespace lengthwise {
@@ -175,6 +177,15 @@ inline float dot(Index count, const float* a, const float* b) {
 }
 
 inline void scale_row(Index count, float factor, float* row) { load_row(row, count, factor, row); }
+
+// Calls body(column, number of vectors as a constant) until all columns are done.
+template <class Body>
+void over_columns(Index columns, const Body& body) {
+  constexpr int W = 32 / LANES;
+  Index column = 0;
+  for (; column + 32 <= columns; column += 32) body(column, std::integral_constant<int, W>());
+  for (; column < columns; column += LANES) body(column, std::integral_constant<int, 1>());
+}
 
 // Hands out pieces of a thread's scratch; on a null start it only counts what will be needed.
 class Scratch {

@@ -14,6 +14,7 @@
 // states again from them (no system is solved twice) and walks its chunks from the last.
 
 #include "gradients.h"
+#include "step.h"
 
 using namespace lengthwise;
 using namespace lengthwise::gated_delta_rule;
@@ -137,6 +138,10 @@ LENGTHWISE_API int lengthwise_gated_delta_rule(
   s.share_out(hands);
   const Inputs in{q, k, v, beta, log_decay, initial, static_cast<float>(scale)};
   const Outputs out{o, final, errors, entering};
+  if (length == 1 && errors == nullptr) {
+    return !in_parallel(batch * heads, hands, 0,
+                        [&](Index head, float*) { step(s, in, head, o, final); });
+  }
   return !in_parallel(s.tasks(), hands, forward(s, in, out, 0, nullptr),
                       [&](Index task, float* scratch) { forward(s, in, out, task, scratch); });
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 PREFERENCE = 20
 SEGMENT = 64
-"""Tokens between two kept states, a multiple of the kernel's chunk: they take K / 64 of v's memory."""
+"""Tokens between two kept states, a multiple of the kernel's chunk: K / 64 of v's memory."""
 
 native.OPERATORS.define(
     "gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log_decay,"
@@ -26,7 +26,7 @@ native.OPERATORS.define(
 )
 
 
-def refusal(*args: Tensor | float | None) -> str | None:
+def refusal(*args: Any) -> str | None:
     """Computes half and single precision on a CPU with AVX2 where the library was built."""
     return native.refusal(*args[:-1])
 

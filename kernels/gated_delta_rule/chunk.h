@@ -101,13 +101,4 @@ struct Chunk {
   }
 };
 
-// Calls body(column, number of vectors as a constant) until all columns are done.
-template <class Body>
-void over_columns(Index columns, const Body& body) {
-  constexpr int W = 32 / LANES;
-  Index column = 0;
-  for (; column + 32 <= columns; column += 32) body(column, std::integral_constant<int, W>());
-  for (; column < columns; column += LANES) body(column, std::integral_constant<int, 1>());
-}
-
 }  // namespace lengthwise::gated_delta_rule

@@ -12,6 +12,7 @@
 // backward pass computes a segment's states again and walks its chunks from the last.
 
 #include "gradients.h"
+#include "step.h"
 
 using namespace lengthwise;
 using namespace lengthwise::gated_linear_attention;
@@ -42,9 +43,12 @@ Index forward(const Heads& s, const Inputs& in, const Outputs& out, Index task, 
     place.expect_keys(next, coming, in.q);
     place.expect_keys(next, coming, in.k);
     place.expect_values(next, coming, in.v);
+    if (in.decays > 1) place.expect_keys(next, coming, in.log_decay);
     chunk.with_decayed_keys([&](Index i) { chunk.score_row(i); });
     multiply(chunk.rows, s.keys, columns, chunk.read, state, outputs);
-    multiply_add(chunk.rows, chunk.rows, columns, chunk.scores, chunk.values, outputs);
+    over_columns(columns, [&](Index column, auto width) {
+      chunk.read_values<width()>(column, outputs);
+    });
     place.store_values(begin, chunk.rows, outputs, out.o);
     multiply(s.keys, chunk.rows, columns, Left(chunk.written).transposed(), chunk.values, state,
              chunk.whole(), 1);
@@ -62,6 +66,7 @@ void recompute(const Inputs& in, const Place& place, Chunk& chunk, Index first, 
     const Index next = begin + CHUNK, coming = std::min(CHUNK, last - next);
     place.expect_keys(next, coming, in.k);
     place.expect_values(next, coming, in.v);
+    if (in.decays > 1) place.expect_keys(next, coming, in.log_decay);
     const Matrix before = states[n], after = states[n + 1];
     for (Index v = 0; v < columns; ++v) {
       multiply_rows(width, chunk.whole(), before.row(v), after.row(v));
@@ -123,6 +128,11 @@ LENGTHWISE_API int lengthwise_gated_linear_attention(
   s.share_out(hands);
   const Inputs in{q, k, v, log_decay, initial, decays, static_cast<float>(scale)};
   const Outputs out{o, final, entering};
+  if (length == 1) {
+    return !in_parallel(batch * heads, hands, padded(keys), [&](Index head, float* decays) {
+      step(s, in, head, decays, o, final);
+    });
+  }
   return !in_parallel(s.tasks(), hands, forward(s, in, out, 0, nullptr),
                       [&](Index task, float* scratch) { forward(s, in, out, task, scratch); });
 }

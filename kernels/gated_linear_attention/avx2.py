@@ -12,7 +12,7 @@ from torch import Tensor
 
 PREFERENCE = 20
 SEGMENT = 64
-"""Tokens between two kept states, a multiple of the kernel's chunk: they take K / 64 of v's memory."""
+"""Tokens between two kept states, a multiple of the kernel's chunk: K / 64 of v's memory."""
 
 native.OPERATORS.define(
     "gated_linear_attention(Tensor q, Tensor k, Tensor v, Tensor? log_decay,"
@@ -25,7 +25,7 @@ native.OPERATORS.define(
 )
 
 
-def refusal(*args: Tensor | float | None) -> str | None:
+def refusal(*args: Any) -> str | None:
     """Computes half and single precision on a CPU with AVX2 where the library was built."""
     return native.refusal(*args[:-1])
 
@@ -52,7 +52,7 @@ def _sizes(k: Tensor, v: Tensor, log_decay: Tensor | None) -> list[int]:
 
 
 def _outputs(k: Tensor, v: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Room for the output, the final state, and the states that enter the segments but the first."""
+    """Room for the output, the final state, and the states that enter all segments but one."""
     batch, length, heads, key_size = k.shape
     kept = (length - 1) // SEGMENT if keep else 0
     return (

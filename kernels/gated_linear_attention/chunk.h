@@ -6,7 +6,7 @@
 
 namespace lengthwise::gated_linear_attention {
 
-constexpr Index CHUNK = 8;
+constexpr Index CHUNK = 16;
 
 struct Inputs {
   const float *q, *k, *v, *log_decay, *initial;
@@ -26,7 +26,7 @@ struct Chunk {
   Matrix from_start, to_end;  // F and E_C [rows][K]
   Matrix read, written;       // F ⊙ q and E_C ⊙ k [rows][K]
   Matrix table;               // decayed keys or queries [rows][K]
-  Matrix scores;              // P [rows][CHUNK], zero above the diagonal
+  Matrix scores;              // P [rows][CHUNK]
   Index begin = 0, rows = 0, width;
   bool decaying;
 
@@ -92,7 +92,22 @@ struct Chunk {
 
   void score_row(Index i) {
     for (Index j = 0; j <= i; ++j) scores.row(i)[j] = dot(width, queries.row(i), table.row(j));
-    std::fill(scores.row(i) + i + 1, scores.row(i) + rows, 0.0f);
+  }
+
+  // outputs ← outputs + P v, row by row: what is not finite stays out of the tokens before it.
+  template <int W>
+  void read_values(Index column, const Matrix& outputs) const {
+    for (Index i = 0; i < rows; ++i) {
+      Vector out[W];
+      for (int w = 0; w < W; ++w) out[w] = load(outputs.row(i) + column + w * LANES);
+      for (Index j = 0; j <= i; ++j) {
+        const Vector p = broadcast(scores.row(i)[j]);
+        for (int w = 0; w < W; ++w) {
+          out[w] = fma(p, load(values.row(j) + column + w * LANES), out[w]);
+        }
+      }
+      for (int w = 0; w < W; ++w) store(outputs.row(i) + column + w * LANES, out[w]);
+    }
   }
 
  private:

@@ -82,6 +82,7 @@ struct ChunkGradients {
     multiply(rows, columns, padded(rows), outputs, values_t, to_scores);
     chunk.with_decayed_keys([&](Index i) {
       chunk.score_row(i);
+      std::fill(chunk.scores.row(i) + i + 1, chunk.scores.row(i) + rows, 0.0f);
       multiply(1, i, width, Left(to_scores.row(i), 0, 1), chunk.table, mix);
       add_product(width, chunk.queries.row(i), mixed, to_decays.row(i));
       add_both(width, mixed, to_scores.row(i)[i], chunk.keys.row(i), to_queries.row(i));
