@@ -1,7 +1,7 @@
 """Who computes a problem: our backends, torch's softmax attention, and what others bring."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,22 +38,24 @@ class Missing:
 
 def ours(problem: Problem, inputs: Inputs) -> list[Contender]:
     """The backend that is chosen, by name, and `chunked` after it where that is another."""
-    best = _backend(problem, inputs, None)
-    names = {name: None for call in (forward(best), both(best)) for name in _chosen(problem, call)}
-    chosen = Contender(" then ".join(names), best.call, inputs, problem.operations)
-    return [chosen] if chosen.who == "chunked" else [chosen, _backend(problem, inputs, "chunked")]
+    best = backend(problem, inputs)
+    names = {name: None for call in (forward(best), both(best)) for name in chosen(problem, call)}
+    named = replace(best, who=" then ".join(names))
+    return [named] if named.who == "chunked" else [named, backend(problem, inputs, "chunked")]
 
 
-def _backend(problem: Problem, inputs: Inputs, name: str | None) -> Contender:
+def backend(problem: Problem, inputs: Inputs, name: str | None = None) -> Contender:
+    """One of our backends by name, or whichever is chosen."""
     operator: Callable[..., tuple[Tensor, Tensor]] = getattr(kernels, problem.operator)
 
     def call(**tensors: Tensor) -> Tensor:
         return operator(**tensors, backend=name)[0]
 
-    return Contender(name or "", call, inputs, problem.operations)
+    return Contender(name or "ours", call, inputs, problem.operations)
 
 
-def _chosen(problem: Problem, call: Call) -> set[str]:
+def chosen(problem: Problem, call: Call) -> set[str]:
+    """The backends that computed the operator while the call was made."""
     with kernels.session() as entered:
         call()
     return entered.chosen[problem.operator]

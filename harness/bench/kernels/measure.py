@@ -30,6 +30,7 @@ class Speed:
     behind: float
     """Time over ours in the same rounds: so many times faster are we; 1 for ours."""
     rounds: int
+    """In which it took part."""
 
 
 @dataclass(frozen=True)

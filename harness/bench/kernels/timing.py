@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 TURN_SECONDS = 0.02
 """A turn repeats a short call for so long, and its median counts: the first calls still find the
 caches, and the waiting threads, of the contender before."""
-LONG_SECONDS = 10.0
-"""A call that takes longer is timed in one round only."""
+BUDGET_SECONDS = 20.0
+"""A call that would take longer in all rounds together takes part in the first few alone."""
 
 
 def turn(call: Call) -> float:
@@ -39,18 +39,27 @@ def once(call: Call) -> float:
 def interleaved(calls: Mapping[Key, Call], rounds: int, tick: Tick) -> dict[Key, Floats]:
     """Seconds [rounds] of each call, each taking one turn a round after one untimed call.
 
-    A call of more than `LONG_SECONDS` is timed in the first round and NaN in the others.
+    A long call takes part in the first rounds only, see `affordable`, and is NaN in the others.
     `tick` is called after the untimed calls and after every round.
     """
-    long = {key: once(call) > LONG_SECONDS for key, call in calls.items()}
+    last = {key: affordable(once(call), rounds) for key, call in calls.items()}
     tick()
     seconds = {key: np.full(rounds, np.nan) for key in calls}
     for number in range(rounds):
         for key, call in calls.items():
-            if number == 0 or not long[key]:
-                seconds[key][number] = once(call) if long[key] else turn(call)
+            if number < last[key]:
+                seconds[key][number] = turn(call)
         tick()
     return seconds
+
+
+def affordable(seconds: float, rounds: int) -> int:
+    """How many of the rounds a call of so many seconds takes part in: at least one.
+
+    >>> affordable(0.1, 7), affordable(5.0, 7), affordable(60.0, 7)
+    (7, 4, 1)
+    """
+    return max(1, min(rounds, int(BUDGET_SECONDS / seconds)))
 
 
 def ratio(numerator: Floats, denominator: Floats) -> float:
