@@ -32,7 +32,7 @@ def problem_table(rows: Sequence[Row]) -> RenderableType:
         ("GFLOP/s", 7),
         ("peak", 5),
         ("× ours", 6),
-        ("+ backward ms", 13),
+        ("fwd + bwd ms", 12),
         ("GFLOP/s", 7),
         ("peak", 5),
         ("× ours", 6),
