@@ -79,7 +79,7 @@ def against_length(
     Raises:
         InputError: the figure cannot be written.
     """
-    _make_room(figure)  # before the minutes that the measurement takes
+    _check_writable(figure)  # before the minutes that the measurement takes
     total = len(lengths) * (len(operators) + 1)
     with advancing(total, Console(stderr=True, quiet=shown.quiet)) as advance:
         lines = sweep(operators, lengths, repeats, advance)
@@ -99,9 +99,12 @@ def against_length(
     return {"setting": setting(), "figure": str(figure), "caption": caption, "lines": data}
 
 
-def _make_room(file: Path) -> None:
+def _check_writable(file: Path) -> None:
+    there = file.exists()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     except OSError as error:
         raise InputError(f"--out {file}: cannot be written: {error.strerror}") from None
+    if not there:
+        file.unlink()
