@@ -8,7 +8,6 @@ from lengthwise.harness.report.axes import length_axis, seconds_axis
 from lengthwise.harness.report.section import Chart, Panel
 from lengthwise.harness.report.sections.cost import exponent
 from lengthwise.harness.report.style import MUTED, LineStyle, line_styles
-from lengthwise.harness.report.units import tokens
 from matplotlib.axes import Axes
 
 Measure = Callable[[Line], Sequence[float]]
@@ -46,11 +45,11 @@ def _draw(axes: Axes, styled: Styled, measure: Measure, label: str) -> None:
         axes.plot(line.lengths, measure(line), clip_on=False, **style.drawn)
         if line.stopped is not None:
             axes.annotate(
-                f"stops at {tokens(line.lengths[-1])}: next ≈ {line.stopped:,.0f} s",
+                f"stops: next ≈ {line.stopped:,.0f} s",
                 (line.lengths[-1], measure(line)[-1]),
-                xytext=(-5, 1),
+                xytext=(0, 5),
                 textcoords="offset points",
-                ha="right",
+                ha="center",
                 fontsize=6,
                 color=MUTED,
             )
