@@ -24,6 +24,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/lengthwise bench data
+	$(BIN)/lengthwise bench kernels
 
 docs: .venv/installed
 	$(BIN)/pytest README.md docs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from lengthwise.harness.bench.cli import bench
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 console = Console()
 
@@ -273,23 +273,4 @@ def doctor() -> None:
     for finding in examine():
         mark = "[green]✓[/]" if finding.usable else "[yellow]–[/]"
         table.add_row(mark, finding.what, escape(finding.detail))
-    console.print(table)
-
-
-@bench.command("data")
-def bench_data(
-    length: Annotated[int, typer.Option(min=2, help="Tokens in an example.")] = 64,
-    count: Annotated[int, typer.Option(min=1, help="Examples a call.")] = 4096,
-    repeats: Annotated[int, typer.Option(min=1, help="Calls; the median counts.")] = 11,
-    device: Annotated[str, typer.Option(help="Where they are made.")] = "cpu",
-) -> None:
-    """Measure how many examples of each task are generated in a second."""
-    from lengthwise.harness.bench.data import all_tasks
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "length", "examples/s", "tokens/s"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
-    for rate in all_tasks(length, count, repeats, device):
-        numbers = (f"{rate.examples_per_second:,.0f}", f"{rate.tokens_per_second:,.0f}")
-        table.add_row(rate.task, str(rate.length), *numbers)
     console.print(table)

@@ -1,6 +1,6 @@
 """What somebody sees while a suite runs: a bar a running job, and the time that is left."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,3 +95,25 @@ def outcome(job: Job) -> tuple[bool, str]:
             how = "interrupted"
         counts[how] = counts.get(how, 0) + 1
     return broken, ", ".join(f"{count} {how}" for how, count in counts.items())
+
+
+@contextmanager
+def advancing(total: int, console: Console) -> Iterator[Callable[[str], None]]:
+    """A bar that vanishes at the end; call what it yields with what is done next, a step each."""
+    progress = Progress(
+        SpinnerColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    bar = progress.add_task("", total=total)
+
+    def advance(what: str) -> None:
+        progress.update(bar, description=escape(what), advance=1)
+
+    with progress:
+        yield advance

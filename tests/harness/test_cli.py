@@ -127,7 +127,18 @@ def test_showing_what_a_task_cannot_do_is_refused(
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "report", "list", "show", "check", "schema", "doctor", "bench", "bench data"],
+    [
+        "run",
+        "report",
+        "list",
+        "show",
+        "check",
+        "schema",
+        "doctor",
+        "bench",
+        "bench data",
+        "bench kernels",
+    ],
 )
 def test_every_command_has_help_that_says_what_it_does(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -1,0 +1,82 @@
+"""The commands of `lengthwise bench`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+console = Console()
+
+
+@bench.command("data")
+def data(
+    length: Annotated[int, typer.Option(min=2, help="Tokens in an example.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Examples a call.")] = 4096,
+    repeats: Annotated[int, typer.Option(min=1, help="Calls; the median counts.")] = 11,
+    device: Annotated[str, typer.Option(help="Where they are made.")] = "cpu",
+) -> None:
+    """Measure how many examples of each task are generated in a second."""
+    from lengthwise.harness.bench.data import all_tasks
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("task", "length", "examples/s", "tokens/s"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for rate in all_tasks(length, count, repeats, device):
+        numbers = (f"{rate.examples_per_second:,.0f}", f"{rate.tokens_per_second:,.0f}")
+        table.add_row(rate.task, str(rate.length), *numbers)
+    console.print(table)
+
+
+@bench.command("kernels")
+def kernels(
+    device: Annotated[str, typer.Option(help="Where the operators compute.")] = "cpu",
+    operator: Annotated[
+        list[str], typer.Option(help="Only this operator. Repeatable; all unless given.")
+    ] = [],  # noqa: B006
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each contender; 7, or 3 for a sweep, unless given."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; as many as torch takes unless given.")
+    ] = None,
+    sweep: Annotated[
+        Literal["length"] | None,
+        typer.Option(help="Draw the time of the forward pass against length instead."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The sweep's figure (.svg, .png, .pdf); results/bench/length.svg unless given."
+        ),
+    ] = None,
+    longest: Annotated[
+        int,
+        typer.Option(min=128, help="The sweep's last length; a million tokens take 2 to 12 GiB."),
+    ] = 2**20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Measure the operators beside other people's implementations, in one run.
+
+    Every contender takes one turn a round; times are medians over the rounds, ratios medians of
+    the ratios within a round.
+    """
+    from lengthwise.harness.bench.kernels import options, run
+
+    asked = options.operators(operator)
+    place = options.device(device)
+    figure = options.figure(out, swept=sweep is not None)
+    shown = Console(quiet=as_json)
+    with options.using_threads(threads):
+        shown.print(run.setting(), style="dim", highlight=False, soft_wrap=True)
+        if sweep:
+            lengths = options.lengths(longest)
+            numbers = run.against_length(asked, lengths, rounds or 3, figure, shown)
+        else:
+            numbers = run.side_by_side(asked, place, rounds or 7, shown)
+    if as_json:
+        print(json.dumps(numbers, indent=1))

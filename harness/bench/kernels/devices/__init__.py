@@ -1,0 +1,1 @@
+"""One file a device: the shapes that are measured there, and the rivals."""
