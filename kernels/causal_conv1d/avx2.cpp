@@ -1,70 +1,99 @@
 // The causal depthwise convolution, LANES channels at a time, forward and backward.
 //
-// A task is one sequence of one member and a block of LANES channels, whose filter [W][LANES] and
-// inputs before the first token [W − 1][LANES] stay in the first cache.
+// A task is one sequence of one member and a group of its channels, whose filter [W][group] and inputs
+// before the first token [W − 1][group] stay in the first cache, as do the last rows of x.
 
-#include "../vector.h"
+#include "../matrix.h"
 
 using namespace lengthwise;
 
 namespace {
 
+constexpr Index GROUP = 64;  // channels: rows of a group are whole cache lines
 constexpr Index SPAN = 256;  // steps whose weight gradients are added up by themselves: it errs less
 
 struct Sizes {
   Index members, batch, length, channels, width;
 
-  Index blocks() const { return ceil_div(channels, LANES); }
-  Index tasks() const { return members * batch * blocks(); }
-};
+  Index groups() const { return ceil_div(channels, GROUP); }
+  Index tasks() const { return members * batch * groups(); }
 
-// Starting a thread takes some 30 µs, so each gets at least a few times that much arithmetic.
-Index useful(const Sizes& s, Index threads) {
-  const Index products = s.members * s.batch * s.length * s.channels * s.width;
-  return std::clamp<Index>(products >> 20, 1, std::max<Index>(threads, 1));
-}
-
-struct Block {
-  Index member, sequence, channel, count;
-  Lanes lanes;
-
-  Block(const Sizes& s, Index task)
-      : member(task / s.blocks() / s.batch),
-        sequence(task / s.blocks()),
-        channel(task % s.blocks() * LANES),
-        count(std::min(LANES, s.channels - channel)),
-        lanes(count) {}
-
-  // Where the row of a token begins.
-  Index row(const Sizes& s, Index t) const {
-    return (sequence * s.length + t) * s.channels + channel;
+  // Threads worth waking, each for some ten microseconds of arithmetic or more.
+  Index useful(Index threads) const {
+    const Index products = members * batch * length * channels * width;
+    return std::clamp<Index>(products >> 20, 1, std::max<Index>(threads, 1));
   }
 };
 
-// x_t, or what came t steps before the first token.
-Vector input(const Sizes& s, const Block& block, const float* x, const float* before, Index t) {
-  return t < 0 ? load(before + (t + s.width - 1) * LANES)
-               : block.lanes.load(x + block.row(s, t));
+struct Group {
+  Index member, sequence, channel, count;
+
+  Group(const Sizes& s, Index task)
+      : member(task / s.groups() / s.batch),
+        sequence(task / s.groups()),
+        channel(task % s.groups() * GROUP),
+        count(std::min(GROUP, s.channels - channel)) {}
+
+  // Where the row of a token begins, in [M, B, T, E]; where the group begins in [M, E], [M, B, E].
+  Index row(const Sizes& s, Index t) const {
+    return (sequence * s.length + t) * s.channels + channel;
+  }
+  Index weight(const Sizes& s) const { return member * s.channels + channel; }
+  Index state(const Sizes& s) const { return sequence * s.channels + channel; }
+};
+
+// [channels][steps] → [steps][GROUP], and back.
+void load_steps(const float* from, const Group& group, Index steps, float* to) {
+  for (Index j = 0; j < GROUP; ++j) {
+    for (Index w = 0; w < steps; ++w) {
+      to[w * GROUP + j] = from && j < group.count ? from[j * steps + w] : 0.0f;
+    }
+  }
 }
 
-void forward(const Sizes& s, const float* x, const float* weight, const float* bias,
-             const float* initial, float* y, Index task, float* scratch) {
-  const Block block(s, task);
-  const Index W = s.width;
-  float* filter = scratch;
-  float* before = filter + W * LANES;
-  gather(at(weight, (block.member * s.channels + block.channel) * W), block.count, W, filter);
-  gather(at(initial, (block.sequence * s.channels + block.channel) * (W - 1)), block.count, W - 1,
-         before);
-  const Vector start = bias ? block.lanes.load(bias + block.member * s.channels + block.channel)
-                            : zero();
+void store_steps(const float* from, const Group& group, Index steps, float* to) {
+  for (Index j = 0; j < group.count; ++j) {
+    for (Index w = 0; w < steps; ++w) to[j * steps + w] = from[w * GROUP + j];
+  }
+}
+
+struct Inputs {
+  const float *x, *weight, *bias, *initial;
+};
+
+// The filter, and the rows of x with those before the first token in front.
+struct Window {
+  const Sizes& s;
+  const Group& group;
+  const float* x;
+  float *filter, *before;
+
+  Window(const Sizes& s_, const Inputs& in, const Group& group_, float* scratch)
+      : s(s_), group(group_), x(in.x), filter(scratch), before(scratch + s_.width * GROUP) {
+    const Index kept = s.width - 1;
+    load_steps(at(in.weight, group.weight(s) * s.width), group, s.width, filter);
+    load_steps(at(in.initial, group.state(s) * kept), group, kept, before);
+  }
+
+  // x_t, or what came t steps before the first token.
+  const float* row(Index t) const {
+    return t < 0 ? before + (t + s.width - 1) * GROUP : x + group.row(s, t);
+  }
+};
+
+void forward(const Sizes& s, const Inputs& in, float* y, Index task, float* scratch) {
+  const Group group(s, task);
+  const Window window(s, in, group, scratch);
   for (Index t = 0; t < s.length; ++t) {
-    Vector out = start;
-    for (Index w = 0; w < W; ++w) {
-      const Vector value = input(s, block, x, before, t - W + 1 + w);
-      out = fma(value, load(filter + w * LANES), out);
+    for (Index j = 0; j < group.count; j += LANES) {
+      const Lanes lanes(group.count - j);
+      Vector out = in.bias ? lanes.load(in.bias + group.weight(s) + j) : zero();
+      for (Index w = 0; w < s.width; ++w) {
+        const Vector value = lanes.load(window.row(t - s.width + 1 + w) + j);
+        out = fma(value, load(window.filter + w * GROUP + j), out);
+      }
+      lanes.store(y + group.row(s, t) + j, out);
     }
-    block.lanes.store(y + block.row(s, t), out);
   }
 }
 
@@ -73,52 +102,63 @@ struct Gradients {
   float *x, *weight, *bias, *initial;  // of weight and bias a sequence's share
 };
 
-void backward(const Sizes& s, const float* x, const float* weight, const float* initial,
-              const Gradients& grad, Index task, float* scratch) {
-  const Block block(s, task);
-  const Index W = s.width, channel = block.sequence * s.channels + block.channel;
-  float* filter = scratch;
-  float* before = filter + W * LANES;
-  float* to_before = before + W * LANES;
-  float* sums = to_before + W * LANES;
-  float* span = sums + W * LANES;
-  gather(at(weight, (block.member * s.channels + block.channel) * W), block.count, W, filter);
-  gather(at(initial, channel * (W - 1)), block.count, W - 1, before);
-
-  // x_t goes into y_{t + W − 1 − w} through tap w.
-  for (Index t = 1 - W; t < s.length; ++t) {
-    Vector sum = zero();
-    for (Index w = 0; w < W; ++w) {
-      const Index to = t + W - 1 - w;
-      if (to < 0 || to >= s.length) continue;
-      const Vector dy = block.lanes.load(grad.y + block.row(s, to));
-      sum = fma(dy, load(filter + w * LANES), sum);
-    }
-    if (t < 0) {
-      store(to_before + (t + W - 1) * LANES, sum);
-    } else {
-      block.lanes.store(grad.x + block.row(s, t), sum);
-    }
-  }
-  scatter(to_before, block.count, W - 1, grad.initial + channel * (W - 1));
-
-  std::fill(sums, sums + W * LANES, 0.0f);
-  Vector bias_sum = zero();
-  for (Index begin = 0; begin < s.length; begin += SPAN) {
-    std::fill(span, span + W * LANES, 0.0f);
-    Vector bias_span = zero();
-    for (Index t = begin; t < std::min(begin + SPAN, s.length); ++t) {
-      const Vector dy = block.lanes.load(grad.y + block.row(s, t));
-      bias_span = add(bias_span, dy);
-      for (Index w = 0; w < W; ++w) {
-        add_to(span + w * LANES, mul(dy, input(s, block, x, before, t - W + 1 + w)));
+// x_t goes into y_{t + W − 1 − w} through tap w.
+void inputs_gradient(const Sizes& s, const Group& group, const Window& window,
+                     const Gradients& grad, float* to_before) {
+  for (Index t = 1 - s.width; t < s.length; ++t) {
+    const Index first = std::max<Index>(0, t + s.width - s.length);
+    const Index last = std::min(s.width, t + s.width);  // taps whose output is in the sequence
+    for (Index j = 0; j < group.count; j += LANES) {
+      const Lanes lanes(group.count - j);
+      Vector total = zero();
+      for (Index w = first; w < last; ++w) {
+        const Vector dy = lanes.load(grad.y + group.row(s, t + s.width - 1 - w) + j);
+        total = fma(dy, load(window.filter + w * GROUP + j), total);
+      }
+      if (t < 0) {
+        store(to_before + (t + s.width - 1) * GROUP + j, total);
+      } else {
+        lanes.store(grad.x + group.row(s, t) + j, total);
       }
     }
-    for (Index w = 0; w < W; ++w) add_to(sums + w * LANES, load(span + w * LANES));
-    bias_sum = add(bias_sum, bias_span);
   }
-  scatter(sums, block.count, W, grad.weight + channel * W);
-  block.lanes.store(grad.bias + channel, bias_sum);
+}
+
+void weights_gradient(const Sizes& s, const Group& group, const Window& window,
+                      const Gradients& grad, float* sums, float* span) {
+  const Index taps = (s.width + 1) * GROUP;  // the last is the bias
+  std::fill(sums, sums + taps, 0.0f);
+  for (Index begin = 0; begin < s.length; begin += SPAN) {
+    std::fill(span, span + taps, 0.0f);
+    for (Index t = begin; t < std::min(begin + SPAN, s.length); ++t) {
+      for (Index j = 0; j < group.count; j += LANES) {
+        const Lanes lanes(group.count - j);
+        const Vector dy = lanes.load(grad.y + group.row(s, t) + j);
+        for (Index w = 0; w < s.width; ++w) {
+          const Vector value = lanes.load(window.row(t - s.width + 1 + w) + j);
+          float* tap = span + w * GROUP + j;
+          store(tap, fma(dy, value, load(tap)));
+        }
+        add_to(span + s.width * GROUP + j, dy);
+      }
+    }
+    for (Index j = 0; j < taps; j += LANES) add_to(sums + j, load(span + j));
+  }
+}
+
+void backward(const Sizes& s, const Inputs& in, const Gradients& grad, Index task,
+              float* scratch) {
+  const Group group(s, task);
+  const Window window(s, in, group, scratch);
+  const Index W = s.width;
+  float* to_before = scratch + 2 * W * GROUP;
+  float* sums = to_before + W * GROUP;
+  float* span = sums + (W + 1) * GROUP;
+  inputs_gradient(s, group, window, grad, to_before);
+  weights_gradient(s, group, window, grad, sums, span);
+  store_steps(to_before, group, W - 1, grad.initial + group.state(s) * (W - 1));
+  store_steps(sums, group, W, grad.weight + group.state(s) * W);
+  store_row(sums + W * GROUP, group.count, 1.0f, grad.bias + group.state(s));
 }
 
 }  // namespace
@@ -130,10 +170,9 @@ LENGTHWISE_API int lengthwise_causal_conv1d(Index members, Index batch, Index le
                                             const float* x, const float* weight, const float* bias,
                                             const float* initial, float* y) {
   const Sizes s{members, batch, length, channels, width};
-  return !in_parallel(s.tasks(), useful(s, threads), 2 * width * LANES,
-                      [&](Index task, float* scratch) {
-                        forward(s, x, weight, bias, initial, y, task, scratch);
-                      });
+  const Inputs in{x, weight, bias, initial};
+  return !in_parallel(s.tasks(), s.useful(threads), 2 * width * GROUP,
+                      [&](Index task, float* scratch) { forward(s, in, y, task, scratch); });
 }
 
 // Beside those: dweight [M,B,E,W] and dbias [M,B,E] are a sequence's share, which the caller adds up.
@@ -142,9 +181,8 @@ LENGTHWISE_API int lengthwise_causal_conv1d_backward(
     const float* x, const float* weight, const float* initial, const float* dy, float* dx,
     float* dweight, float* dbias, float* dinitial) {
   const Sizes s{members, batch, length, channels, width};
+  const Inputs in{x, weight, nullptr, initial};
   const Gradients grad{dy, dx, dweight, dbias, dinitial};
-  return !in_parallel(s.tasks(), useful(s, threads), 5 * width * LANES,
-                      [&](Index task, float* scratch) {
-                        backward(s, x, weight, initial, grad, task, scratch);
-                      });
+  return !in_parallel(s.tasks(), s.useful(threads), (5 * width + 2) * GROUP,
+                      [&](Index task, float* scratch) { backward(s, in, grad, task, scratch); });
 }
