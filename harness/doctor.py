@@ -65,6 +65,7 @@ def _compiler() -> Finding:
 
 
 def _native() -> Finding:
-    if native.MISSING:
-        return Finding("AVX2 kernels", False, f"{native.MISSING}; the chunked backends compute")
-    return Finding("AVX2 kernels", True, "compiled; they compute in float32 on the CPU")
+    if native.LIBRARY is None:
+        return Finding("CPU kernels", False, f"{native.MISSING}; the chunked backends compute")
+    name = {8: "AVX2", 16: "AVX-512"}[native.LIBRARY.lengthwise_lanes()]
+    return Finding("CPU kernels", True, f"compiled for {name}; they compute in float32")

@@ -13,7 +13,7 @@ from lengthwise.harness import plugins
 from lengthwise.harness.settings import TrainSettings
 from lengthwise.tasks.task import Task
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 """Raised whenever a change of ours changes what a run computes: results then count as new."""
 
 STACKABLE = ("lr", "weight_decay")

@@ -1,88 +1,25 @@
-"""The compiled backends beyond what every backend must do: odd sizes, NaN, threads, refusals."""
-
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+"""The compiled backends beyond what every backend must do: odd sizes, NaN, threads, compilation."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lengthwise.kernels import (
-    BackendUnavailableError,
-    causal_conv1d,
-    native,
-    selective_scan,
-    session,
-)
+from lengthwise.kernels import BackendUnavailableError
 from torch import Tensor
 
+from tests.kernels.avx2_calls import (
+    HEADS,
+    OPERATORS,
+    Make,
+    Run,
+    needs_library,
+    scan,
+    scan_inputs,
+    with_gradients,
+)
 from tests.kernels.cases import relative_error
 
-needs_library = pytest.mark.skipif(bool(native.MISSING), reason=str(native.MISSING))
-
-
-Make = Callable[..., list[Tensor]]
-Run = Callable[[list[Tensor], str | None], tuple[Tensor, Tensor]]
-
-
-def normal(seed: int) -> Callable[..., Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return lambda *shape: torch.randn(*shape, generator=generator)
-
-
-def scan_inputs(batch: int, length: int, channels: int, states: int, seed: int = 0) -> list[Tensor]:
-    """x, delta, A, B, C, D and an initial state in float32."""
-    draw = normal(seed)
-    return [
-        draw(batch, length, channels),
-        torch.nn.functional.softplus(draw(batch, length, channels)),
-        -draw(channels, states).exp(),
-        draw(batch, length, states),
-        draw(batch, length, states),
-        draw(channels),
-        draw(batch, channels, states),
-    ]
-
-
-def conv_inputs(batch: int, length: int, channels: int, width: int, seed: int = 0) -> list[Tensor]:
-    """x, the filters, the bias and an initial state in float32."""
-    draw = normal(seed)
-    return [
-        draw(batch, length, channels),
-        draw(channels, width),
-        draw(channels),
-        draw(batch, channels, width - 1),
-    ]
-
-
-def scan(inputs: list[Tensor], backend: str | None = "avx2") -> tuple[Tensor, Tensor]:
-    *others, initial_state = inputs
-    return selective_scan(*others, initial_state=initial_state, backend=backend)
-
-
-def conv(inputs: list[Tensor], backend: str | None = "avx2") -> tuple[Tensor, Tensor]:
-    *others, initial_state = inputs
-    return causal_conv1d(*others, initial_state=initial_state, backend=backend)
-
-
-OPERATORS = [pytest.param(scan, scan_inputs, id="scan"), pytest.param(conv, conv_inputs, id="conv")]
 each_operator = pytest.mark.parametrize(("run", "make"), OPERATORS)
-
-
-def with_gradients(run: Run, inputs: list[Tensor], backend: str = "avx2") -> list[Tensor]:
-    leaves = [each.detach().requires_grad_() for each in inputs]
-    output, state = run(leaves, backend)
-    loss = output.sin().sum() + state.sin().sum()
-    return [output, state, *torch.autograd.grad(loss, leaves, materialize_grads=True)]
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @needs_library
@@ -195,11 +132,15 @@ def test_the_exponential_is_good_to_the_last_places_and_right_at_its_ends() -> N
 
 
 @needs_library
-def test_half_precision_keeps_its_dtype_and_a_float32_state() -> None:
-    inputs = [each.bfloat16() for each in scan_inputs(2, 9, 10, 3)]
-    output, state = scan(inputs)
-    assert (output.dtype, state.dtype) == (torch.bfloat16, torch.float32)
-    expected, expected_state = scan(inputs, "reference")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("run", "make"), [pytest.param(scan, scan_inputs, id="scan"), *HEADS])
+def test_half_precision_keeps_its_dtype_and_a_float32_state(
+    run: Run, make: Make, dtype: torch.dtype
+) -> None:
+    inputs = [each.to(dtype) for each in make(2, 9, 10, 3)]
+    output, state = run(inputs, "avx2")
+    assert (output.dtype, state.dtype) == (dtype, torch.float32)
+    expected, expected_state = run(inputs, "reference")
     assert torch.equal(output, expected) or relative_error(output, expected) <= 2**-8
     assert relative_error(state, expected_state) <= 1e-5
 
@@ -208,6 +149,7 @@ def test_half_precision_keeps_its_dtype_and_a_float32_state() -> None:
 @each_operator
 @pytest.mark.parametrize("stacked", [False, True])
 def test_torch_compile_gives_the_same_gradients(run: Run, make: Make, stacked: bool) -> None:
+    torch.compiler.reset()  # it gives up after so many operators
     inputs = make(2, 35, 9, 5)
     if stacked:
         inputs = [torch.stack([each, 0.5 * each]) for each in inputs]
@@ -225,58 +167,3 @@ def test_torch_compile_gives_the_same_gradients(run: Run, make: Make, stacked: b
     expected = torch.autograd.grad(total(*leaves), leaves)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
-
-
-@needs_library
-def test_float64_is_refused_with_the_reason_and_computed_elsewhere() -> None:
-    inputs = [each.double() for each in scan_inputs(1, 3, 2, 2)]
-    with pytest.raises(BackendUnavailableError, match="in float32, not in float64"):
-        scan(inputs)
-    with session() as entered:
-        scan(inputs, None)
-    assert entered.chosen == {"selective_scan": {"chunked"}}
-
-
-def test_a_missing_library_is_named_and_the_chunked_scan_computes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    inputs = scan_inputs(1, 3, 2, 2)
-    monkeypatch.setattr(native, "FOLDER", tmp_path)
-    library, missing = native.find()
-    assert library is None
-    monkeypatch.setattr(native, "MISSING", missing)
-    with pytest.raises(BackendUnavailableError, match="was not built"):
-        scan(inputs)
-    with session() as entered:
-        scan(inputs, None)
-    assert entered.chosen == {"selective_scan": {"chunked"}}
-
-
-@needs_library
-def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "digest", lambda _: 1)
-    assert "other sources" in str(native.find()[1])
-
-
-def test_a_processor_without_avx2_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    assert "no AVX2 (torch uses DEFAULT)" in str(native.find()[1])
-
-
-@pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="no AVX2 here")
-def test_the_sanitizers_find_nothing_and_the_compiler_warns_of_nothing(tmp_path: Path) -> None:
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no g++ and no clang++ here")
-    flags = ["-std=c++17", "-O1", "-mavx2", "-mfma", "-pthread", "-Wall", "-Wextra", "-Werror"]
-    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    program = tmp_path / "driver"
-    source = Path(__file__).with_name("avx2_driver.cpp")
-    built = subprocess.run(
-        [compiler, *flags, *checks, str(source), "-o", str(program)], capture_output=True, text=True
-    )
-    if "cannot find" in built.stderr:
-        pytest.skip("this compiler came without its sanitizers")
-    assert built.returncode == 0, built.stderr
-    ran = subprocess.run([str(program)], capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (0, "clean\n"), ran.stderr
