@@ -21,6 +21,7 @@ from tests.kernels.cases import (
 
 OUTPUT_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 GRADIENT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+ANY_DTYPE = ("reference", "chunked")
 TIME_MAJOR = {"q", "k", "v", "beta", "log_decay", "x", "delta", "B", "C"}
 
 
@@ -48,8 +49,16 @@ def each_backend(*left_out: str) -> pytest.MarkDecorator:
     )
 
 
-@each_backend()
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(
+    ("case", "backend", "dtype"),
+    [
+        pytest.param(case, backend, dtype, id=f"{case}-{backend}-{str(dtype)[6:]}")
+        for case in CASES
+        for backend in backends(case.operator)
+        for dtype in (torch.float64, torch.float32)
+        if dtype == torch.float32 or backend in ANY_DTYPE
+    ],
+)
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 5), (1, 64), (2, 131)])
 def test_outputs_gradients_and_final_state_equal_the_float64_recurrence(
     case: Case, backend: str, dtype: torch.dtype, batch: int, length: int
@@ -74,7 +83,7 @@ def test_outputs_gradients_and_final_state_equal_the_float64_recurrence(
 def test_any_cut_through_the_state_gives_the_same_output(
     case: Case, backend: str, length: int, cuts: list[int], seed: int
 ) -> None:
-    dtype = torch.float64 if backend in ("reference", "chunked") else torch.float32
+    dtype = torch.float64 if backend in ANY_DTYPE else torch.float32
     arguments = cast(case.make(2, length, torch.Generator().manual_seed(seed)), dtype)
     if not accepts(case, arguments, backend):
         pytest.skip(f"{backend} refuses {dtype} here")
