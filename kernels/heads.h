@@ -19,10 +19,8 @@ struct Heads {
   Index key_step() const { return heads * keys; }
   Index value_step() const { return heads * values; }
 
-  // Threads worth waking, each for some ten microseconds of arithmetic or more.
   Index useful(Index threads) const {
-    const Index updates = batch * heads * length * keys * values;
-    return std::clamp<Index>(updates >> 20, 1, std::max<Index>(threads, 1));
+    return threads_for(batch * heads * length * keys * values, threads);
   }
 
   // The columns do not change with their groups, so there are as many as threads.
@@ -94,6 +92,31 @@ struct Place {
     if (v) prefetch(rows, columns, v + value(t), sizes.value_step());
   }
 };
+
+// W neighbouring vectors of a row in the caller's memory, the last of them perhaps in part.
+template <int W>
+struct Strip {
+  Lanes last;
+
+  explicit Strip(Index count) : last(count - (W - 1) * LANES) {}
+
+  Vector load(const float* from, int w) const {
+    return w < W - 1 ? lengthwise::load(from + w * LANES) : last.load(from + w * LANES);
+  }
+  void store(float* to, int w, Vector value) const {
+    w < W - 1 ? lengthwise::store(to + w * LANES, value) : last.store(to + w * LANES, value);
+  }
+};
+
+// Calls body(column, number of vectors as a constant) until all value columns of a head are done.
+template <class Body>
+void over_strips(Index values, const Body& body) {
+  Index column = 0;
+  for (; column + 4 * LANES <= values; column += 4 * LANES) {
+    body(column, std::integral_constant<int, 4>());
+  }
+  for (; column < values; column += LANES) body(column, std::integral_constant<int, 1>());
+}
 
 // The states of one segment's chunks, transposed [V][K], in scratch.
 struct States {

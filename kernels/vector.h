@@ -156,6 +156,11 @@ class FlushDenormals {
   unsigned before_;
 };
 
+// How many of the threads are worth waking for so many multiply-adds, each for some ten microseconds.
+inline Index threads_for(Index operations, Index threads) {
+  return std::clamp<Index>(operations >> 20, 1, std::max<Index>(threads, 1));
+}
+
 // Runs work() on up to `hands` threads, the calling one among them: on torch's own OpenMP threads
 // where its library is loaded, since those spin after every torch operation and would otherwise be
 // in the way of ours; else on threads started for the call.

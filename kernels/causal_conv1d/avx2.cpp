@@ -18,10 +18,8 @@ struct Sizes {
   Index groups() const { return ceil_div(channels, GROUP); }
   Index tasks() const { return members * batch * groups(); }
 
-  // Threads worth waking, each for some ten microseconds of arithmetic or more.
   Index useful(Index threads) const {
-    const Index products = members * batch * length * channels * width;
-    return std::clamp<Index>(products >> 20, 1, std::max<Index>(threads, 1));
+    return threads_for(members * batch * length * channels * width, threads);
   }
 };
 

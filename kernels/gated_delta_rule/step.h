@@ -10,18 +10,12 @@ void step_columns(const Heads& s, const Inputs& in, Index head, Index column, fl
                   float* final) {
   const float *k = in.k + head * s.keys, *q = in.q + head * s.keys;
   const Index whole = head * s.keys * s.values + column, value = head * s.values + column;
-  const Lanes lanes(s.values - column - (W - 1) * LANES);  // of the last vector
-  const auto read = [&](const float* from, int w) {
-    return w < W - 1 ? load(from + w * LANES) : lanes.load(from + w * LANES);
-  };
-  const auto write = [&](float* to, int w, Vector each) {
-    w < W - 1 ? store(to + w * LANES, each) : lanes.store(to + w * LANES, each);
-  };
+  const Strip<W> strip(s.values - column);
   Vector held[W], found[W], u[W];
   for (int w = 0; w < W; ++w) held[w] = found[w] = zero();
   for (Index p = 0; in.initial && p < s.keys; ++p) {
     for (int w = 0; w < W; ++w) {
-      const Vector row = read(in.initial + whole + p * s.values, w);
+      const Vector row = strip.load(in.initial + whole + p * s.values, w);
       held[w] = fma(broadcast(k[p]), row, held[w]);
       found[w] = fma(broadcast(q[p]), row, found[w]);
     }
@@ -29,14 +23,14 @@ void step_columns(const Heads& s, const Inputs& in, Index head, Index column, fl
   const Vector decay = exp(broadcast(in.log_decay ? in.log_decay[head] : 0.0f));
   const Vector beta = broadcast(in.beta[head]), scale = broadcast(in.scale);
   for (int w = 0; w < W; ++w) {
-    u[w] = mul(beta, fnma(decay, held[w], read(in.v + value, w)));
-    write(o + value, w, mul(scale, fma(broadcast(scores), u[w], mul(decay, found[w]))));
+    u[w] = mul(beta, fnma(decay, held[w], strip.load(in.v + value, w)));
+    strip.store(o + value, w, mul(scale, fma(broadcast(scores), u[w], mul(decay, found[w]))));
   }
   for (Index p = 0; p < s.keys; ++p) {
     for (int w = 0; w < W; ++w) {
       const float* from = in.initial ? in.initial + whole + p * s.values : nullptr;
-      const Vector kept = from ? mul(decay, read(from, w)) : zero();
-      write(final + whole + p * s.values, w, fma(broadcast(k[p]), u[w], kept));
+      const Vector kept = from ? mul(decay, strip.load(from, w)) : zero();
+      strip.store(final + whole + p * s.values, w, fma(broadcast(k[p]), u[w], kept));
     }
   }
 }
@@ -44,13 +38,9 @@ void step_columns(const Heads& s, const Inputs& in, Index head, Index column, fl
 inline void step(const Heads& s, const Inputs& in, Index head, float* o, float* final) {
   float scores = 0.0f;
   for (Index p = 0; p < s.keys; ++p) scores += in.q[head * s.keys + p] * in.k[head * s.keys + p];
-  Index column = 0;
-  for (; column + 4 * LANES <= s.values; column += 4 * LANES) {
-    step_columns<4>(s, in, head, column, scores, o, final);
-  }
-  for (; column < s.values; column += LANES) {
-    step_columns<1>(s, in, head, column, scores, o, final);
-  }
+  over_strips(s.values, [&](Index column, auto width) {
+    step_columns<width()>(s, in, head, column, scores, o, final);
+  });
 }
 
 }  // namespace lengthwise::gated_delta_rule

@@ -22,10 +22,8 @@ struct Sizes {
   Index tile() const { return states * LANES; }
 };
 
-// Starting a thread takes some 30 µs, so each gets at least a few times that much arithmetic.
 Index useful(const Sizes& s, Index threads) {
-  const Index updates = s.members * s.batch * s.length * s.channels * s.states;
-  return std::clamp<Index>(updates >> 19, 1, std::max<Index>(threads, 1));
+  return threads_for(s.members * s.batch * s.length * s.channels * s.states * 2, threads);
 }
 
 struct Inputs {
