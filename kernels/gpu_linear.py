@@ -1,0 +1,302 @@
+"""Which launches compute the gated delta rule and gated linear attention on a GPU.
+
+Up to SEGMENT tokens one program walks a whole sequence: one launch forward, two backward. Longer
+sequences are cut into segments that are walked side by side: three launches forward, four
+backward. docs/kernels-triton.md has the mathematics, and what each launch reads and writes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lengthwise.kernels.gpu import DEVICES, block, ceil_div, on
+from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from torch import Tensor
+
+SEGMENT = 1024
+"""Tokens that one program walks: longer sequences become segments of this many."""
+
+OPERATORS.define(
+    "linear_state(Tensor q, Tensor k, Tensor v, Tensor? beta, Tensor? log_decay,"
+    " Tensor? initial_state, float scale, bool keep)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+OPERATORS.define(
+    "linear_state_backward(Tensor q, Tensor k, Tensor v, Tensor? beta, Tensor? log_decay,"
+    " Tensor states, Tensor corrections, Tensor inverse, Tensor transitions,"
+    " Tensor? output_gradient, Tensor? state_gradient, float scale)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one call and the constants its kernels are compiled with."""
+
+    length: int
+    heads: int
+    sequences: int
+    chunk_size: int
+    chunks: int
+    """Chunks of a segment."""
+    segments: int
+    constants: dict[str, Any]
+    value_blocks: int
+    warps: int
+
+    @property
+    def total_chunks(self) -> int:
+        return ceil_div(self.length, self.chunk_size)
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        return self.length, self.heads, self.chunks, self.segments
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.sequences * self.segments, self.value_blocks
+
+
+def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
+    """The fixed table: chunk, blocks and warps by length, head sizes, dtype and kind of decay."""
+    batch, length, heads, key_size = q.shape
+    value_size = v.shape[-1]
+    gate = 0 if log_decay is None else log_decay.dim() - 2
+    if length <= 16 or gate == 2:
+        chunk_size = 16
+    elif length <= 32 or q.dtype == torch.float32 or block(key_size) > 128:
+        chunk_size = 32
+    else:
+        chunk_size = 64
+    key_block = block(key_size)
+    value_block = min(block(value_size), 64 if key_block <= 128 else 32)
+    segments = ceil_div(length, SEGMENT)
+    constants = {
+        "K": key_size,
+        "V": value_size,
+        "BK": key_block,
+        "BV": value_block,
+        "C": chunk_size,
+        "GATE": gate,
+        "DELTA": delta,
+        "DOT": "tf32x3" if q.dtype == torch.float32 else "tf32",
+    }
+    return Plan(
+        length=length,
+        heads=heads,
+        sequences=batch * heads,
+        chunk_size=chunk_size,
+        chunks=ceil_div(min(length, SEGMENT), chunk_size),
+        segments=segments,
+        constants=constants,
+        value_blocks=ceil_div(value_size, value_block),
+        warps=4 if key_block <= 64 else 8,
+    )
+
+
+def apply(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor | None,
+    log_decay: Tensor | None,
+    initial_state: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """The gated delta rule, or with beta None gated linear attention."""
+    dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+    tensors = (q.to(dtype), k.to(dtype), v.to(dtype), beta, log_decay, initial_state)
+    # Inside vmap a tensor does not tell whether a gradient will be asked for.
+    keep = torch.is_grad_enabled()
+    output, state, *_ = torch.ops.lengthwise.linear_state(*tensors, scale, keep)
+    return output.to(v.dtype), state
+
+
+def _outputs(q: Tensor, v: Tensor, call: Plan, keep: bool) -> list[Tensor]:
+    """Room for the output, the final state, and what the backward pass reads."""
+    batch, heads = q.shape[0], call.heads
+    key_size, value_size = q.shape[-1], v.shape[-1]
+    chunks, size = call.total_chunks, call.chunk_size
+    delta, segmented = call.constants["DELTA"], call.segments > 1
+    transition = {True: (key_size, key_size), False: (key_size,)}[delta]
+    if not delta and call.constants["GATE"] < 2:
+        transition = ()
+    return [
+        torch.empty_like(v, memory_format=torch.contiguous_format),
+        q.new_empty(batch, heads, key_size, value_size, dtype=torch.float32),
+        q.new_empty(batch, heads if keep else 0, chunks, key_size, value_size),
+        v.new_empty(v.shape if keep and delta else (batch, 0)),
+        q.new_empty(batch, heads if delta and (keep or segmented) else 0, chunks, size, size),
+        q.new_empty(
+            batch, heads if segmented else 0, call.segments, *transition, dtype=torch.float32
+        ),
+    ]
+
+
+def _forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor | None,
+    log_decay: Tensor | None,
+    initial_state: Tensor | None,
+    scale: float,
+    keep: bool,
+) -> tuple[Tensor, ...]:
+    from lengthwise.kernels.gpu_segments import summarise
+    from lengthwise.kernels.gpu_states import walk
+
+    call = plan(q, v, log_decay, beta is not None)
+    room = _outputs(q, v, call, keep)
+    *_, inverse, transitions = room
+    q, k, v, beta, log_decay, entering = contiguous(  # pyright: ignore[reportAssignmentType]
+        q, k, v, beta, log_decay, initial_state
+    )
+    segmented = call.segments > 1
+    with on(q):
+        if segmented:
+            additions = _segment_states(q, v, call)
+            blocks = call.value_blocks + _matrix_blocks(call)
+            summarise[call.grid[0], blocks](
+                k, v, beta, log_decay, inverse, transitions, additions,
+                *call.sizes, **call.constants, num_warps=call.warps, num_stages=1,
+            )  # fmt: skip
+            entering = _combine(call, transitions, additions, entering, backward=False)
+        walk[call.grid](
+            q, k, v, beta, log_decay, entering, *room[:5],
+            *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
+            SOLVED=segmented, num_warps=call.warps, num_stages=1,
+        )  # fmt: skip
+    return tuple(room)
+
+
+def _matrix_blocks(call: Plan) -> int:
+    return ceil_div(call.constants["K"], call.constants["BV"]) if call.constants["DELTA"] else 0
+
+
+def _segment_states(q: Tensor, v: Tensor, call: Plan) -> Tensor:
+    shape = (call.sequences, call.segments, q.shape[-1], v.shape[-1])
+    return q.new_empty(shape, dtype=torch.float32)
+
+
+def _combine(
+    call: Plan, transitions: Tensor, additions: Tensor, start: Tensor | None, *, backward: bool
+) -> Tensor:
+    from lengthwise.kernels.gpu_segments import combine
+
+    entering = torch.empty_like(additions)
+    constants = {**call.constants, "BV": 16}
+    del constants["C"]
+    constants["DOT"] = "tf32x3"
+    combine[call.sequences, ceil_div(constants["V"], 16)](
+        transitions, additions, start, entering, call.segments, **constants,
+        START=start is not None, BACKWARD=backward, num_warps=4, num_stages=2,
+    )  # fmt: skip
+    return entering
+
+
+def _backward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor | None,
+    log_decay: Tensor | None,
+    states: Tensor,
+    corrections: Tensor,
+    inverse: Tensor,
+    transitions: Tensor,
+    output_gradient: Tensor | None,
+    state_gradient: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, ...]:
+    from lengthwise.kernels.gpu_gradients import channel_gradients, chunk_gradients
+    from lengthwise.kernels.gpu_states import walk_back
+
+    call = plan(q, v, log_decay, beta is not None)
+    if output_gradient is None:
+        output_gradient = torch.zeros_like(v)
+    q, k, v, beta, log_decay, output_gradient, leaving = contiguous(  # pyright: ignore[reportAssignmentType]
+        q, k, v, beta, log_decay, output_gradient, state_gradient
+    )
+    room = _gradients(q, k, v, beta, log_decay)
+    dq, dk, dv, dbeta, dlog_decay, initial_gradient = room
+    state_gradients = torch.empty_like(states)
+    correction_gradients = torch.empty_like(corrections)
+    inputs = (q, k, beta, log_decay, inverse, output_gradient)
+    options = {"num_warps": call.warps, "num_stages": 1}
+    with on(q):
+        if call.segments > 1:
+            additions = _segment_states(q, v, call)
+            walk_back[call.grid](
+                *inputs, None, None, None, additions, *call.sizes, scale, **call.constants,
+                LEAVING=False, SUMMARY=True, **options,
+            )  # fmt: skip
+            leaving = _combine(call, transitions, additions, leaving, backward=True)
+        walk_back[call.grid](
+            *inputs, leaving, state_gradients, correction_gradients, initial_gradient,
+            *call.sizes, scale, **call.constants,
+            LEAVING=leaving is not None, SUMMARY=False, **options,
+        )  # fmt: skip
+        constants = dict(call.constants)
+        if constants["GATE"] == 2:
+            del constants["GATE"], constants["DELTA"]
+            constants["BK"] = min(constants["BK"], 32)
+            channel_gradients[call.total_chunks, call.sequences](
+                q, k, v, log_decay, states, output_gradient, state_gradients, dq, dk, dv,
+                dlog_decay, call.length, call.heads, scale, **constants, **options,
+            )  # fmt: skip
+        else:
+            constants["BK"] = min(constants["BK"], 64)
+            constants["SUM"] = constants["DOT"]
+            chunk_gradients[call.total_chunks, call.sequences](
+                q, k, v, beta, log_decay, corrections, states, output_gradient,
+                correction_gradients, state_gradients, dq, dk, dv, dbeta, dlog_decay,
+                call.length, call.heads, scale, **constants, **options,
+            )  # fmt: skip
+    return tuple(room)
+
+
+def _gradients(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor | None, log_decay: Tensor | None
+) -> list[Tensor]:
+    """Room for the gradients; what there is no input for gets none."""
+    batch, _, heads, key_size = q.shape
+    none = q.new_empty(batch, 0)
+    like = [none if each is None else each for each in (q, k, v, beta, log_decay)]
+    state = q.new_empty(batch, heads, key_size, v.shape[-1], dtype=torch.float32)
+    return [*(each.new_empty(each.shape) for each in like), state]
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, initial_state, ctx.scale, _ = inputs
+    ctx.state_dtype = None if initial_state is None else initial_state.dtype
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, *output[2:])
+
+
+def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: Any) -> Any:
+    inputs = ctx.saved_tensors
+    *gradients, initial = torch.ops.lengthwise.linear_state_backward(
+        *inputs, output, state, ctx.scale
+    )
+    of_inputs = (
+        None if each is None else gradient
+        for each, gradient in zip(inputs[:5], gradients, strict=True)
+    )
+    return *of_inputs, None if ctx.state_dtype is None else initial.to(ctx.state_dtype), None, None
+
+
+def _fake_forward(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
+    beta, log_decay, *_, keep = rest
+    return tuple(_outputs(q, v, plan(q, v, log_decay, beta is not None), keep))
+
+
+def _fake_backward(*inputs: Any) -> tuple[Tensor, ...]:
+    return tuple(_gradients(*inputs[:5]))
+
+
+register("linear_state", _forward, _fake_forward, devices=DEVICES)
+register("linear_state_backward", _backward, _fake_backward, devices=DEVICES, last=True)
+torch.library.register_autograd(
+    "lengthwise::linear_state", _differentiate, setup_context=_remember, lib=OPERATORS
+)
