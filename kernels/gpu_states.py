@@ -43,11 +43,11 @@ def decays(gate, left, heads, columns, K: tl.constexpr, C: tl.constexpr, GATE: t
         gates = bounded(load_columns(gate, columns, left, heads * K, K, C))
         total = tl.sum(gates, 1)
         to_end = tl.exp((total[:, None] - tl.cumsum(gates, 1)).to(tl.float32))
-        return cumulative, tl.exp(cumulative.to(tl.float32)), to_end, tl.exp(total.to(tl.float32))
-    gates = bounded(load_vector(gate, left, heads, C))
-    cumulative = tl.cumsum(gates, 0)
-    total = tl.sum(gates, 0)
-    to_end = tl.exp((total - cumulative).to(tl.float32))
+    else:
+        gates = bounded(load_vector(gate, left, heads, C))
+        cumulative = tl.cumsum(gates, 0)
+        total = tl.sum(gates, 0)
+        to_end = tl.exp((total - cumulative).to(tl.float32))
     return cumulative, tl.exp(cumulative.to(tl.float32)), to_end, tl.exp(total.to(tl.float32))
 
 
