@@ -1,0 +1,291 @@
+"""Triton kernels of the selective scan: one warp takes a block of channels of one time segment.
+
+Inside a tile of BT tokens the recurrence is an associative scan over time, state by state; the
+state goes from tile to tile through memory, where the backward pass finds it again. Segments
+start from the states that `join_segments` computes from what `summarise_segments` finds.
+Layouts of what is kept: states and their gradients [.., N, E], so that channels are contiguous.
+"""
+
+import triton
+import triton.language as tl
+
+SIZES = ["length", "channels", "batch", "segments", "tiles"]
+
+
+@triton.jit
+def _compose(decay, added, next_decay, next_added):
+    return decay * next_decay, next_decay * added + next_added
+
+
+@triton.jit
+def _tile(base, first, end, channel, channels, BT: tl.constexpr):
+    """[BT, channels] of a [T, E] tensor in float32; zeros from `end` on."""
+    time = first + tl.arange(0, BT)
+    inside = (time < end)[:, None] & (channel < channels)[None, :]
+    return tl.load(base + time[:, None] * channels + channel[None, :], mask=inside, other=0.0).to(
+        tl.float32
+    )
+
+
+@triton.jit
+def _column(base, first, end, n, N: tl.constexpr, BT: tl.constexpr):
+    """Column n of a [T, N] tensor as [BT, 1]."""
+    time = first + tl.arange(0, BT)
+    return tl.load(base + time * N + n, mask=time < end, other=0.0).to(tl.float32)[:, None]
+
+
+@triton.jit
+def _row(tile, index, BT: tl.constexpr):
+    return tl.sum(tl.where(tl.arange(0, BT)[:, None] == index, tile, 0.0), 0)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def scan_segments(
+    x, delta, A, B, C, D, initial, output, final, states,
+    length, channels, batch, segments, tiles,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, SKIP: tl.constexpr, START: tl.constexpr,
+):  # fmt: skip
+    """The output, the state at the start of every tile, and the final state.
+
+    START: the sequence is one segment, which starts from the initial state (None for zeros);
+    otherwise the state of each segment's first tile is there already.
+    """
+    sequence = (tl.program_id(0) // segments).to(tl.int64)
+    segment = tl.program_id(0) % segments
+    channel = tl.program_id(1) * BE + tl.arange(0, BE)
+    live = channel < channels
+    total = tl.cdiv(length, BT)
+    begin = segment * tiles
+    end = tl.minimum(begin + tiles, total)
+    x, delta, output = (
+        x + sequence * length * channels,
+        delta + sequence * length * channels,
+        output + sequence * length * channels,
+    )
+    B, C = B + sequence * length * N, C + sequence * length * N
+    member = sequence // batch
+    states += sequence * total * N * channels + channel
+    rates = A + (member * channels + channel) * N
+    if START:
+        for n in range(N):
+            state = tl.zeros([BE], tl.float32)
+            if initial is not None:
+                entry = initial + (sequence * channels + channel) * N + n
+                state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
+            tl.store(states + n * channels, state, mask=live)
+        tl.debug_barrier()
+    for tile in range(begin, end):
+        first = tile * BT
+        x_tile = _tile(x, first, length, channel, channels, BT)
+        step = _tile(delta, first, length, channel, channels, BT)
+        written = step * x_tile
+        read = tl.zeros([BT, BE], tl.float32)
+        if SKIP:
+            skip = tl.load(D + member * channels + channel, mask=live, other=0.0).to(tl.float32)
+            read += skip[None, :] * x_tile
+        here = states + tl.cast(tile, tl.int64) * N * channels
+        for n in range(N):
+            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
+            state = tl.load(here + n * channels, mask=live, other=0.0)
+            decay = tl.exp(step * rate[None, :])
+            added = written * _column(B, first, length, n, N, BT)
+            decay, held = tl.associative_scan((decay, added), 0, _compose)
+            held += decay * state[None, :]
+            read += held * _column(C, first, length, n, N, BT)
+            state = _row(held, BT - 1, BT)
+            if tile + 1 < end:
+                tl.store(here + (N + n) * channels, state, mask=live)
+            elif tile + 1 == total:
+                exit_at = final + (sequence * channels + channel) * N + n
+                tl.store(exit_at, state, mask=live)
+        time = first + tl.arange(0, BT)
+        inside = (time < length)[:, None] & live[None, :]
+        place = output + time[:, None] * channels + channel[None, :]
+        tl.store(place, read.to(output.dtype.element_ty), mask=inside)
+        tl.debug_barrier()
+
+
+@triton.jit(do_not_specialize=SIZES)
+def summarise_segments(
+    source, delta, A, weights, additions, spans, length, channels, batch, segments, tiles,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
+    """What a segment adds to the state behind it, or to the gradient of the state before it.
+
+    Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
+    the segment's sum of delta.
+    """
+    sequence = (tl.program_id(0) // segments).to(tl.int64)
+    segment = tl.program_id(0) % segments
+    channel = tl.program_id(1) * BE + tl.arange(0, BE)
+    live = channel < channels
+    begin = segment * tiles
+    end = tl.minimum(begin + tiles, tl.cdiv(length, BT))
+    source, delta = source + sequence * length * channels, delta + sequence * length * channels
+    weights += sequence * length * N
+    rates = A + (sequence // batch * channels + channel) * N
+    at = sequence * segments + segment
+    additions += at * N * channels + channel
+    whole = tl.zeros([BE], tl.float32)
+    for index in range(0, end - begin):
+        tile = end - 1 - index if BACKWARD else begin + index
+        first = tile * BT
+        step = _tile(delta, first, length, channel, channels, BT)
+        values = _tile(source, first, length, channel, channels, BT)
+        if BACKWARD:
+            distance = tl.cumsum(step, 0)
+        else:
+            values *= step
+            distance = tl.cumsum(step, 0, reverse=True) - step
+        span = tl.sum(step, 0)
+        whole += span
+        for n in range(N):
+            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
+            weight = _column(weights, first, length, n, N, BT)
+            total = tl.sum(tl.exp(distance * rate[None, :]) * values * weight, 0)
+            if index > 0:
+                before = tl.load(additions + n * channels, mask=live, other=0.0)
+                total += tl.exp(span * rate) * before
+            tl.store(additions + n * channels, total, mask=live)
+        tl.debug_barrier()
+    if not BACKWARD:
+        tl.store(spans + at * channels + channel, whole, mask=live)
+
+
+@triton.jit(do_not_specialize=["channels", "batch", "segments", "stride", "rows"])
+def join_segments(
+    additions, spans, A, start, result, channels, batch, segments, stride, rows,
+    N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
+    """The state that enters each segment, or the gradient of the state that leaves it.
+
+    Segment s of a sequence of `rows` result rows [N, E] writes row s · stride.
+    """
+    sequence = tl.program_id(0).to(tl.int64)
+    n = tl.program_id(1)
+    channel = tl.program_id(2) * BE + tl.arange(0, BE)
+    live = channel < channels
+    rate = tl.load(A + (sequence // batch * channels + channel) * N + n, mask=live, other=0.0)
+    rate = rate.to(tl.float32)
+    state = tl.zeros([BE], tl.float32)
+    if start is not None:
+        entry = start + (sequence * channels + channel) * N + n
+        state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
+    result += (sequence * rows * N + n) * channels + channel
+    edge = result
+    if BACKWARD:
+        edge += tl.cast(segments - 1, tl.int64) * stride * N * channels
+    tl.store(edge, state, mask=live)
+    for block in range(0, tl.cdiv(segments, SB)):
+        index = block * SB + tl.arange(0, SB)
+        segment = segments - 1 - index if BACKWARD else index
+        inside = (index < segments)[:, None] & live[None, :]
+        at = sequence * segments + segment
+        span = tl.load(spans + at[:, None] * channels + channel[None, :], mask=inside, other=0.0)
+        place = additions + (at[:, None] * N + n) * channels + channel[None, :]
+        added = tl.load(place, mask=inside, other=0.0)
+        decay, added = tl.associative_scan((tl.exp(span * rate[None, :]), added), 0, _compose)
+        after = added + decay * state[None, :]
+        target = segment - 1 if BACKWARD else segment + 1
+        inside = inside & (target >= 0)[:, None] & (target < segments)[:, None]
+        row = target.to(tl.int64)[:, None] * stride * N * channels
+        tl.store(result[None, :] + row, after, mask=inside)
+        state = _row(after, SB - 1, SB)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def scan_segments_back(
+    x, delta, A, B, C, D, states, output_gradient, state_gradient, carried,
+    dx, ddelta, weight_shares, rate_shares, dinitial,
+    length, channels, batch, segments, tiles,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, SKIP: tl.constexpr, START: tl.constexpr,
+):  # fmt: skip
+    """All gradients; shares of those that sum over channels, or over time and sequences.
+
+    weight_shares [channel blocks, 2, S, T, N] hold dB and dC, rate_shares [S, segments, N + 1, E]
+    dA and, in the last row, dD.
+    """
+    sequence = (tl.program_id(0) // segments).to(tl.int64)
+    segment = tl.program_id(0) % segments
+    channel = tl.program_id(1) * BE + tl.arange(0, BE)
+    live = channel < channels
+    total = tl.cdiv(length, BT)
+    begin = segment * tiles
+    end = tl.minimum(begin + tiles, total)
+    by_channel = sequence * length * channels
+    x, delta, output_gradient = x + by_channel, delta + by_channel, output_gradient + by_channel
+    dx, ddelta = dx + by_channel, ddelta + by_channel
+    B, C = B + sequence * length * N, C + sequence * length * N
+    sequences = tl.num_programs(0) // segments
+    dB = weight_shares + (tl.program_id(1) * 2 * sequences + sequence) * length * N
+    dC = dB + tl.cast(sequences, tl.int64) * length * N
+    member = sequence // batch
+    rates = A + (member * channels + channel) * N
+    at = sequence * segments + segment
+    carried += at * N * channels + channel
+    rate_shares += at * (N + 1) * channels + channel
+    states += sequence * total * N * channels + channel
+    time = tl.arange(0, BT)
+    skip = tl.zeros([BE], tl.float32)
+    of_skip = tl.zeros([BE], tl.float32)
+    if SKIP:
+        skip += tl.load(D + member * channels + channel, mask=live, other=0.0).to(tl.float32)
+    for n in range(N):
+        tl.store(rate_shares + n * channels, of_skip, mask=live)
+        if START:
+            gradient = tl.zeros([BE], tl.float32)
+            if state_gradient is not None:
+                entry = state_gradient + (sequence * channels + channel) * N + n
+                gradient += tl.load(entry, mask=live, other=0.0).to(tl.float32)
+            tl.store(carried + n * channels, gradient, mask=live)
+    tl.debug_barrier()
+    for index in range(0, end - begin):
+        tile = end - 1 - index
+        first = tile * BT
+        x_tile = _tile(x, first, length, channel, channels, BT)
+        step = _tile(delta, first, length, channel, channels, BT)
+        # Behind the tile the gradient has been decayed already.
+        last = tl.minimum(length, first + BT) - 1
+        next_step = _tile(delta + channels, first, last, channel, channels, BT)
+        dy = _tile(output_gradient, first, length, channel, channels, BT)
+        written = step * x_tile
+        of_written = tl.zeros([BT, BE], tl.float32)
+        of_exponent = tl.zeros([BT, BE], tl.float32)
+        here = states + tl.cast(tile, tl.int64) * N * channels
+        for n in range(N):
+            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
+            state = tl.load(here + n * channels, mask=live, other=0.0)
+            behind = tl.load(carried + n * channels, mask=live, other=0.0)
+            write = _column(B, first, length, n, N, BT)
+            read = _column(C, first, length, n, N, BT)
+            decay = tl.exp(step * rate[None, :])
+            added = written * write
+            reach, held = tl.associative_scan((decay, added), 0, _compose)
+            held += reach * state[None, :]
+            next_decay = tl.exp(next_step * rate[None, :])
+            sources = (next_decay, dy * read)
+            reach, gradient = tl.associative_scan(sources, 0, _compose, reverse=True)
+            gradient += reach * behind[None, :]
+            place = (first + time) * N + n
+            tl.store(dB + place, tl.sum(gradient * written, 1), mask=first + time < length)
+            tl.store(dC + place, tl.sum(dy * held, 1), mask=first + time < length)
+            of_written += gradient * write
+            remaining = gradient * (held - added)
+            of_exponent += remaining * rate[None, :]
+            share = tl.load(rate_shares + n * channels, mask=live, other=0.0)
+            share += tl.sum(remaining * step, 0)
+            tl.store(rate_shares + n * channels, share, mask=live)
+            tl.store(carried + n * channels, _row(decay * gradient, 0, BT), mask=live)
+        of_skip += tl.sum(dy * x_tile, 0)
+        inside = (first + time < length)[:, None] & live[None, :]
+        place = (first + time)[:, None] * channels + channel[None, :]
+        of_x = of_written * step + skip[None, :] * dy
+        tl.store(dx + place, of_x.to(dx.dtype.element_ty), mask=inside)
+        of_delta = of_written * x_tile + of_exponent
+        tl.store(ddelta + place, of_delta.to(ddelta.dtype.element_ty), mask=inside)
+        tl.debug_barrier()
+    tl.store(rate_shares + N * channels, of_skip, mask=live)
+    if segment == 0:
+        for n in range(N):
+            gradient = tl.load(carried + n * channels, mask=live, other=0.0)
+            tl.store(dinitial + (sequence * channels + channel) * N + n, gradient, mask=live)
