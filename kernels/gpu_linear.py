@@ -42,7 +42,11 @@ class Plan:
     segments: int
     constants: dict[str, Any]
     value_blocks: int
-    warps: int
+    warps: tuple[int, int, int]
+    """Of the walk forwards, the walk backwards, and the gradients of a chunk."""
+    stages: tuple[int, int, int]
+    gradient_blocks: tuple[int, int]
+    """Blocks of key and value channels in the gradients of a chunk."""
 
     @property
     def total_chunks(self) -> int:
@@ -71,6 +75,7 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
     key_block = block(key_size)
     value_block = min(block(value_size), 64 if key_block <= 128 else 32)
     segments = ceil_div(length, SEGMENT)
+    gradient_block = 32 if q.dtype == torch.float32 or gate == 2 else 64
     constants = {
         "K": key_size,
         "V": value_size,
@@ -90,7 +95,9 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         segments=segments,
         constants=constants,
         value_blocks=ceil_div(value_size, value_block),
-        warps=4 if key_block <= 64 else 8,
+        warps=(4, 4, 4) if key_block <= 64 else (8, 8, 8),
+        stages=(1, 1, 1),
+        gradient_blocks=(min(key_block, gradient_block), min(value_block, gradient_block)),
     )
 
 
@@ -159,13 +166,13 @@ def _forward(
             blocks = call.value_blocks + _matrix_blocks(call)
             summarise[call.grid[0], blocks](
                 k, v, beta, log_decay, inverse, transitions, additions,
-                *call.sizes, **call.constants, num_warps=call.warps, num_stages=1,
+                *call.sizes, **call.constants, num_warps=call.warps[0], num_stages=call.stages[0],
             )  # fmt: skip
             entering = _combine(call, transitions, additions, entering, backward=False)
         walk[call.grid](
             q, k, v, beta, log_decay, entering, *room[:5],
             *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
-            SOLVED=segmented, num_warps=call.warps, num_stages=1,
+            SOLVED=segmented, num_warps=call.warps[0], num_stages=call.stages[0],
         )  # fmt: skip
     return tuple(room)
 
@@ -223,30 +230,30 @@ def _backward(
     state_gradients = torch.empty_like(states)
     correction_gradients = torch.empty_like(corrections)
     inputs = (q, k, beta, log_decay, inverse, output_gradient)
-    options = {"num_warps": call.warps, "num_stages": 1}
+    walking = {"num_warps": call.warps[1], "num_stages": call.stages[1]}
+    options = {"num_warps": call.warps[2], "num_stages": call.stages[2]}
     with on(q):
         if call.segments > 1:
             additions = _segment_states(q, v, call)
             walk_back[call.grid](
                 *inputs, None, None, None, additions, *call.sizes, scale, **call.constants,
-                LEAVING=False, SUMMARY=True, **options,
+                LEAVING=False, SUMMARY=True, **walking,
             )  # fmt: skip
             leaving = _combine(call, transitions, additions, leaving, backward=True)
         walk_back[call.grid](
             *inputs, leaving, state_gradients, correction_gradients, initial_gradient,
             *call.sizes, scale, **call.constants,
-            LEAVING=leaving is not None, SUMMARY=False, **options,
+            LEAVING=leaving is not None, SUMMARY=False, **walking,
         )  # fmt: skip
-        constants = dict(call.constants)
+        key_block, value_block = call.gradient_blocks
+        constants = {**call.constants, "BK": key_block, "BV": value_block}
         if constants["GATE"] == 2:
             del constants["GATE"], constants["DELTA"]
-            constants["BK"] = min(constants["BK"], 32)
             channel_gradients[call.total_chunks, call.sequences](
                 q, k, v, log_decay, states, output_gradient, state_gradients, dq, dk, dv,
                 dlog_decay, call.length, call.heads, scale, **constants, **options,
             )  # fmt: skip
         else:
-            constants["BK"] = min(constants["BK"], 64)
             constants["SUM"] = constants["DOT"]
             chunk_gradients[call.total_chunks, call.sequences](
                 q, k, v, beta, log_decay, corrections, states, output_gradient,
