@@ -2,7 +2,7 @@
 
 Up to SEGMENT tokens one program walks a whole sequence: one launch forward, two backward. Longer
 sequences are cut into segments that are walked side by side: three launches forward, four
-backward. docs/kernels-triton.md has the mathematics, and what each launch reads and writes.
+backward. The delta rule takes one more, which inverts the systems of all chunks. docs/kernels-triton.md has the mathematics, and what each launch reads and writes.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,10 @@ OPERATORS.define(
     " Tensor? output_gradient, Tensor? state_gradient, float scale)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
+
+
+LARGEST_STATE = 64 * 64
+"""Numbers of a state, or of a block of its value columns, that two warps hold in registers."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,14 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
     batch, length, heads, key_size = q.shape
     value_size = v.shape[-1]
     gate = 0 if log_decay is None else log_decay.dim() - 2
-    if length <= 16 or gate == 2:
-        chunk_size = 16
-    elif length <= 32 or q.dtype == torch.float32 or block(key_size) > 128:
-        chunk_size = 32
-    else:
-        chunk_size = 64
+    chunk_size = 16 if length <= 16 or gate == 2 else 32
     key_block = block(key_size)
-    value_block = min(block(value_size), 64 if key_block <= 128 else 32)
+    single = q.dtype == torch.float32
+    value_block = min(
+        block(value_size), 64, max(16, LARGEST_STATE // key_block // (2 if single else 1))
+    )
     segments = ceil_div(length, SEGMENT)
-    gradient_block = 32 if q.dtype == torch.float32 or gate == 2 else 64
+    gradient_block = 32 if single or gate == 2 else 64
     constants = {
         "K": key_size,
         "V": value_size,
@@ -84,7 +86,7 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         "C": chunk_size,
         "GATE": gate,
         "DELTA": delta,
-        "DOT": "tf32x3" if q.dtype == torch.float32 else "tf32",
+        "DOT": "tf32x3" if single else "tf32",
     }
     return Plan(
         length=length,
@@ -95,8 +97,8 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         segments=segments,
         constants=constants,
         value_blocks=ceil_div(value_size, value_block),
-        warps=(4, 4, 4) if key_block <= 64 else (8, 8, 8),
-        stages=(1, 1, 1),
+        warps=(2, 2, 4 if single else 2),
+        stages=(1, 2, 1),
         gradient_blocks=(min(key_block, gradient_block), min(value_block, gradient_block)),
     )
 
@@ -133,7 +135,7 @@ def _outputs(q: Tensor, v: Tensor, call: Plan, keep: bool) -> list[Tensor]:
         q.new_empty(batch, heads, key_size, value_size, dtype=torch.float32),
         q.new_empty(batch, heads if keep else 0, chunks, key_size, value_size),
         v.new_empty(v.shape if keep and delta else (batch, 0)),
-        q.new_empty(batch, heads if delta and (keep or segmented) else 0, chunks, size, size),
+        q.new_empty(batch, heads if delta else 0, chunks, size, size),
         q.new_empty(
             batch, heads if segmented else 0, call.segments, *transition, dtype=torch.float32
         ),
@@ -152,6 +154,7 @@ def _forward(
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_segments import summarise
     from lengthwise.kernels.gpu_states import walk
+    from lengthwise.kernels.gpu_systems import invert_systems
 
     call = plan(q, v, log_decay, beta is not None)
     room = _outputs(q, v, call, keep)
@@ -160,7 +163,13 @@ def _forward(
         q, k, v, beta, log_decay, initial_state
     )
     segmented = call.segments > 1
+    constants = {name: call.constants[name] for name in ("K", "C", "GATE", "DOT")}
     with on(q):
+        if beta is not None:
+            invert_systems[call.total_chunks, call.sequences](
+                k, beta, log_decay, inverse, call.length, call.heads,
+                **constants, BK=min(call.constants["BK"], 64), num_warps=1,
+            )  # fmt: skip
         if segmented:
             additions = _segment_states(q, v, call)
             blocks = call.value_blocks + _matrix_blocks(call)
@@ -172,7 +181,7 @@ def _forward(
         walk[call.grid](
             q, k, v, beta, log_decay, entering, *room[:5],
             *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
-            SOLVED=segmented, num_warps=call.warps[0], num_stages=call.stages[0],
+            num_warps=call.warps[0], num_stages=call.stages[0],
         )  # fmt: skip
     return tuple(room)
 

@@ -8,7 +8,7 @@ otherwise.
 
 import triton
 import triton.language as tl
-from lengthwise.kernels.gpu_states import SIZES, decays, solve
+from lengthwise.kernels.gpu_states import SIZES, decays
 from lengthwise.kernels.gpu_tiles import load_columns, load_rows, load_vector
 
 
@@ -18,9 +18,9 @@ def summarise(
     K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
     GATE: tl.constexpr, DELTA: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """M and N of every segment; for the delta rule also the inverse of every chunk's system.
+    """M and N of every segment.
 
-    Blocks of columns beyond V are M's: they start from the identity and write nothing.
+    For the delta rule the blocks of columns beyond V are M's: they start from the identity and write nothing.
     """
     sequence = (tl.program_id(0) // segments).to(tl.int64)
     segment = tl.program_id(0) % segments
@@ -45,18 +45,15 @@ def summarise(
         row = first + chunk * C * heads
         keys_transposed = load_columns(k + row * K, keys, left, heads * K, K, C)
         v_tile = load_rows(v + row * V, values, left, heads * V, V, C)
-        cumulative = tl.zeros([C], tl.float64)
         if GATE > 0:
-            cumulative, from_start, to_end, whole = decays(
+            _, from_start, to_end, whole = decays(
                 gate + row * GATES, left, heads, keys, K, C, GATE
             )
         if DELTA:
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)
-            solved = solve(k_tile, keys_transposed, strength, cumulative, C, GATE, DOT).to(dtype)
-            if tl.program_id(1) == 0:
-                at = sequence * total_chunks + chunk
-                tl.store(inverse + at * C * C + rows[:, None] * C + rows[None, :], solved)
+            at = sequence * total_chunks + chunk
+            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :])
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]

@@ -12,9 +12,7 @@ import triton.language as tl
 from lengthwise.kernels.gpu_tiles import (
     between,
     bounded,
-    causal,
     channel_scores,
-    invert,
     load_columns,
     load_rows,
     load_vector,
@@ -22,14 +20,6 @@ from lengthwise.kernels.gpu_tiles import (
 )
 
 SIZES = ["length", "heads", "chunks", "segments"]
-
-
-@triton.jit
-def solve(keys, keys_transposed, beta, cumulative, C: tl.constexpr, GATE: tl.constexpr, DOT: tl.constexpr):
-    """(I + A)⁻¹ with A_ij = beta_i exp(G_i − G_j) k_i·k_j below the diagonal."""
-    products = tl.dot(keys, keys_transposed, input_precision=DOT)
-    weights = beta[:, None] * between(cumulative, C, GATE, False)
-    return invert(tl.where(causal(C, True, False), weights * products, 0.0), C, DOT)
 
 
 @triton.jit
@@ -57,7 +47,7 @@ def walk(
     length, heads, chunks, segments, scale,
     K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
     GATE: tl.constexpr, DELTA: tl.constexpr, INITIAL: tl.constexpr, KEEP: tl.constexpr,
-    SOLVED: tl.constexpr, DOT: tl.constexpr,
+    DOT: tl.constexpr,
 ):  # fmt: skip
     """The output and the final state; with KEEP what the backward pass reads."""
     sequence = (tl.program_id(0) // segments).to(tl.int64)
@@ -106,14 +96,7 @@ def walk(
         if DELTA:
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)
-            square = inverse + at * C * C + rows[:, None] * C + rows[None, :]
-            if SOLVED:
-                solved = tl.load(square)
-            else:
-                solved = solve(k_tile, keys_transposed, strength, cumulative, C, GATE, DOT)
-                solved = solved.to(dtype)
-                if KEEP and tl.program_id(1) == 0:
-                    tl.store(square, solved)
+            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :])
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]

@@ -1,4 +1,4 @@
-"""Device functions of the chunkwise kernels: tiles, decays inside a chunk, the triangular inverse.
+"""Device functions of the chunkwise kernels: tiles, and decays inside a chunk.
 
 Tiles are loaded in the orientation their product needs. No product's result is ever transposed
 in registers to be the left factor of another: Triton 3.4 to 3.7.0 miscompiles that on Hopper.
@@ -94,37 +94,3 @@ def channel_scores(
         weights = channel_between(tl.cumsum(gates, 0), C, TRANSPOSED)
         scores += tl.sum(a[:, None, :] * b[None, :, :] * weights, 2)
     return scores
-
-
-@triton.jit
-def invert(A, C: tl.constexpr, DOT: tl.constexpr):
-    """(I + A)⁻¹ for a strictly lower triangular A [C, C].
-
-    Forward substitution, row by row, in the diagonal blocks of 16, all at once; then blocks are
-    merged two by two: [[P, 0], [−R·A₂₁·P, R]] = X − X·A₂₁·X for X = diag(P, R). A series in
-    powers of A would lose all digits for repeated keys with beta = 2, where they grow as 2^C.
-    """
-    N: tl.constexpr = C // 16
-    row = tl.arange(0, 16)[None, :, None]
-    column = tl.arange(0, 16)[None, None, :]
-    same = (tl.arange(0, N)[:, None] == tl.arange(0, N)[None, :])[:, None, :, None]
-    blocks = tl.sum(tl.where(same, tl.reshape(A, (N, 16, N, 16)), 0.0), 2)
-    X = tl.where(row == column, 1.0, 0.0) + tl.zeros([N, 16, 16], tl.float32)
-    for i in range(1, 16):
-        factors = tl.sum(tl.where(row == i, blocks, 0.0), 1)
-        solved = tl.sum(factors[:, :, None] * X, 1)
-        X = tl.where(row == i, X - solved[:, None, :], X)
-    X = tl.reshape(tl.where(same, X[:, :, None, :], 0.0), (C, C))
-    index = tl.arange(0, C)
-    if C >= 32:
-        X = _merge(X, A, index // 16, index // 32, DOT)
-    if C >= 64:
-        X = _merge(X, A, index // 32, index // 64, DOT)
-    return X
-
-
-@triton.jit
-def _merge(X, A, small, large, DOT: tl.constexpr):
-    pair = large[:, None] == large[None, :]
-    below = tl.where(pair & (small[:, None] != small[None, :]), A, 0.0)
-    return X - tl.dot(tl.dot(X, below, input_precision=DOT), X, input_precision=DOT)
