@@ -172,9 +172,7 @@ def chunk_gradients(
         tl.store(beta_at, beta_gradient.to(dbeta.dtype.element_ty), mask=rows < left)
     if GATE:
         of_gate = _straddling(pairs, ends, starts, C, SUM) + whole * kept
-        tl.store(
-            dgate + row + rows * heads, of_gate.to(dgate.dtype.element_ty), mask=rows < left
-        )
+        tl.store(dgate + row + rows * heads, of_gate.to(dgate.dtype.element_ty), mask=rows < left)
 
 
 @triton.jit

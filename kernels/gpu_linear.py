@@ -32,6 +32,9 @@ OPERATORS.define(
 LARGEST_STATE = 64 * 64
 """Numbers of a state, or of a block of its value columns, that two warps hold in registers."""
 
+FEW_PROGRAMS = 264
+"""Two programs a multiprocessor of an H100: up to here halving the blocks of values is faster."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -77,6 +80,8 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         block(value_size), 64, max(16, LARGEST_STATE // key_block // (2 if single else 1))
     )
     segments = ceil_div(length, SEGMENT)
+    if delta and batch * heads * segments * ceil_div(value_size, value_block) <= FEW_PROGRAMS:
+        value_block = min(value_block, 32)
     gradient_block = 32 if single or gate == 2 else 64
     constants = {
         "K": key_size,
@@ -98,8 +103,11 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         constants=constants,
         value_blocks=ceil_div(value_size, value_block),
         warps=(2, 2, 4 if single else 2),
-        stages=(1, 2, 1),
-        gradient_blocks=(min(key_block, gradient_block), min(value_block, gradient_block)),
+        stages=(2, 2, 2),
+        gradient_blocks=(
+            min(key_block, 32 if delta else gradient_block),
+            min(block(value_size), gradient_block),
+        ),
     )
 
 

@@ -18,9 +18,8 @@ def _compose(decay, added, next_decay, next_added):
 
 
 @triton.jit
-def _tile(base, first, end, channel, channels, BT: tl.constexpr):
-    """[BT, channels] of a [T, E] tensor in float32; zeros from `end` on."""
-    time = first + tl.arange(0, BT)
+def _tile(base, time, end, channel, channels):
+    """[time, channels] of a [T, E] tensor in float32; zeros from `end` on."""
     inside = (time < end)[:, None] & (channel < channels)[None, :]
     return tl.load(base + time[:, None] * channels + channel[None, :], mask=inside, other=0.0).to(
         tl.float32
@@ -28,9 +27,8 @@ def _tile(base, first, end, channel, channels, BT: tl.constexpr):
 
 
 @triton.jit
-def _column(base, first, end, n, N: tl.constexpr, BT: tl.constexpr):
-    """Column n of a [T, N] tensor as [BT, 1]."""
-    time = first + tl.arange(0, BT)
+def _column(base, time, end, n, N: tl.constexpr):
+    """Column n of a [T, N] tensor as [time, 1]."""
     return tl.load(base + time * N + n, mask=time < end, other=0.0).to(tl.float32)[:, None]
 
 
@@ -75,9 +73,9 @@ def scan_segments(
             tl.store(states + n * channels, state, mask=live)
         tl.debug_barrier()
     for tile in range(begin, end):
-        first = tile * BT
-        x_tile = _tile(x, first, length, channel, channels, BT)
-        step = _tile(delta, first, length, channel, channels, BT)
+        time = tile * BT + tl.arange(0, BT)
+        x_tile = _tile(x, time, length, channel, channels)
+        step = _tile(delta, time, length, channel, channels)
         written = step * x_tile
         read = tl.zeros([BT, BE], tl.float32)
         if SKIP:
@@ -88,17 +86,16 @@ def scan_segments(
             rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
             state = tl.load(here + n * channels, mask=live, other=0.0)
             decay = tl.exp(step * rate[None, :])
-            added = written * _column(B, first, length, n, N, BT)
+            added = written * _column(B, time, length, n, N)
             decay, held = tl.associative_scan((decay, added), 0, _compose)
             held += decay * state[None, :]
-            read += held * _column(C, first, length, n, N, BT)
+            read += held * _column(C, time, length, n, N)
             state = _row(held, BT - 1, BT)
             if tile + 1 < end:
                 tl.store(here + (N + n) * channels, state, mask=live)
             elif tile + 1 == total:
                 exit_at = final + (sequence * channels + channel) * N + n
                 tl.store(exit_at, state, mask=live)
-        time = first + tl.arange(0, BT)
         inside = (time < length)[:, None] & live[None, :]
         place = output + time[:, None] * channels + channel[None, :]
         tl.store(place, read.to(output.dtype.element_ty), mask=inside)
@@ -129,19 +126,19 @@ def summarise_segments(
     whole = tl.zeros([BE], tl.float32)
     for index in range(0, end - begin):
         tile = end - 1 - index if BACKWARD else begin + index
-        first = tile * BT
-        step = _tile(delta, first, length, channel, channels, BT)
-        values = _tile(source, first, length, channel, channels, BT)
+        time = tile * BT + tl.arange(0, BT)
+        step = _tile(delta, time, length, channel, channels)
+        values = _tile(source, time, length, channel, channels)
         if BACKWARD:
             distance = tl.cumsum(step, 0)
         else:
             values *= step
-            distance = tl.cumsum(step, 0, reverse=True) - step
+            distance = tl.sum(step, 0)[None, :] - tl.cumsum(step, 0)
         span = tl.sum(step, 0)
         whole += span
         for n in range(N):
             rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
-            weight = _column(weights, first, length, n, N, BT)
+            weight = _column(weights, time, length, n, N)
             total = tl.sum(tl.exp(distance * rate[None, :]) * values * weight, 0)
             if index > 0:
                 before = tl.load(additions + n * channels, mask=live, other=0.0)
@@ -225,7 +222,6 @@ def scan_segments_back(
     carried += at * N * channels + channel
     rate_shares += at * (N + 1) * channels + channel
     states += sequence * total * N * channels + channel
-    time = tl.arange(0, BT)
     skip = tl.zeros([BE], tl.float32)
     of_skip = tl.zeros([BE], tl.float32)
     if SKIP:
@@ -241,13 +237,16 @@ def scan_segments_back(
     tl.debug_barrier()
     for index in range(0, end - begin):
         tile = end - 1 - index
-        first = tile * BT
-        x_tile = _tile(x, first, length, channel, channels, BT)
-        step = _tile(delta, first, length, channel, channels, BT)
-        # Behind the tile the gradient has been decayed already.
-        last = tl.minimum(length, first + BT) - 1
-        next_step = _tile(delta + channels, first, last, channel, channels, BT)
-        dy = _tile(output_gradient, first, length, channel, channels, BT)
+        time = tile * BT + tl.arange(0, BT)
+        x_tile = _tile(x, time, length, channel, channels)
+        step = _tile(delta, time, length, channel, channels)
+        dy = _tile(output_gradient, time, length, channel, channels)
+        # Backwards in time the tiles are loaded reversed: Triton's own reversed scan shuffles
+        # every value across the warp. Behind the tile the gradient has been decayed already.
+        back = tile * BT + BT - 1 - tl.arange(0, BT)
+        dy_reversed = _tile(output_gradient, back, length, channel, channels)
+        end_of_tile = tl.minimum(length, tile * BT + BT)
+        next_step = _tile(delta, back + 1, end_of_tile, channel, channels)
         written = step * x_tile
         of_written = tl.zeros([BT, BE], tl.float32)
         of_exponent = tl.zeros([BT, BE], tl.float32)
@@ -256,19 +255,18 @@ def scan_segments_back(
             rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
             state = tl.load(here + n * channels, mask=live, other=0.0)
             behind = tl.load(carried + n * channels, mask=live, other=0.0)
-            write = _column(B, first, length, n, N, BT)
-            read = _column(C, first, length, n, N, BT)
+            write = _column(B, time, length, n, N)
+            read = _column(C, back, length, n, N)
             decay = tl.exp(step * rate[None, :])
             added = written * write
             reach, held = tl.associative_scan((decay, added), 0, _compose)
             held += reach * state[None, :]
-            next_decay = tl.exp(next_step * rate[None, :])
-            sources = (next_decay, dy * read)
-            reach, gradient = tl.associative_scan(sources, 0, _compose, reverse=True)
-            gradient += reach * behind[None, :]
-            place = (first + time) * N + n
-            tl.store(dB + place, tl.sum(gradient * written, 1), mask=first + time < length)
-            tl.store(dC + place, tl.sum(dy * held, 1), mask=first + time < length)
+            sources = (tl.exp(next_step * rate[None, :]), dy_reversed * read)
+            reach, gradient = tl.associative_scan(sources, 0, _compose)
+            gradient = tl.flip(gradient + reach * behind[None, :], 0)
+            place = time * N + n
+            tl.store(dB + place, tl.sum(gradient * written, 1), mask=time < length)
+            tl.store(dC + place, tl.sum(dy * held, 1), mask=time < length)
             of_written += gradient * write
             remaining = gradient * (held - added)
             of_exponent += remaining * rate[None, :]
@@ -277,8 +275,8 @@ def scan_segments_back(
             tl.store(rate_shares + n * channels, share, mask=live)
             tl.store(carried + n * channels, _row(decay * gradient, 0, BT), mask=live)
         of_skip += tl.sum(dy * x_tile, 0)
-        inside = (first + time < length)[:, None] & live[None, :]
-        place = (first + time)[:, None] * channels + channel[None, :]
+        inside = (time < length)[:, None] & live[None, :]
+        place = time[:, None] * channels + channel[None, :]
         of_x = of_written * step + skip[None, :] * dy
         tl.store(dx + place, of_x.to(dx.dtype.element_ty), mask=inside)
         of_delta = of_written * x_tile + of_exponent
@@ -289,3 +287,39 @@ def scan_segments_back(
         for n in range(N):
             gradient = tl.load(carried + n * channels, mask=live, other=0.0)
             tl.store(dinitial + (sequence * channels + channel) * N + n, gradient, mask=live)
+
+
+@triton.jit(do_not_specialize=["places", "blocks", "rows", "channels", "weight_programs"])
+def add_shares(
+    weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, rows, channels, weight_programs,
+    N: tl.constexpr, SIZE: tl.constexpr, SKIP: tl.constexpr,
+):  # fmt: skip
+    """dB and dC from their shares of every channel block, dA and dD from those of every segment."""
+    member = tl.program_id(1).to(tl.int64)
+    if tl.program_id(0) < weight_programs:
+        index = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+        inside = index < places
+        members = tl.num_programs(1)
+        of_B = tl.zeros([SIZE], tl.float32)
+        of_C = tl.zeros([SIZE], tl.float32)
+        for block in range(0, blocks):
+            share = weight_shares + (2 * block * members + member) * places + index
+            of_B += tl.load(share, mask=inside, other=0.0)
+            of_C += tl.load(share + members * places, mask=inside, other=0.0)
+        tl.store(dB + member * places + index, of_B.to(dB.dtype.element_ty), mask=inside)
+        tl.store(dC + member * places + index, of_C.to(dC.dtype.element_ty), mask=inside)
+    else:
+        index = (tl.program_id(0) - weight_programs) * 32 + tl.arange(0, 32)
+        width = (N + 1) * channels
+        total = tl.zeros([32], tl.float32)
+        for start in range(0, rows, 32):
+            row = start + tl.arange(0, 32)
+            inside = (row < rows)[:, None] & (index < width)[None, :]
+            share = rate_shares + (member * rows + row)[:, None] * width + index[None, :]
+            total += tl.sum(tl.load(share, mask=inside, other=0.0), 0)
+        n, channel = index // channels, index % channels
+        place = dA + (member * channels + channel) * N + n
+        tl.store(place, total.to(dA.dtype.element_ty), mask=n < N)
+        if SKIP:
+            place = dD + member * channels + channel
+            tl.store(place, total.to(dD.dtype.element_ty), mask=n == N)

@@ -46,9 +46,7 @@ def summarise(
         keys_transposed = load_columns(k + row * K, keys, left, heads * K, K, C)
         v_tile = load_rows(v + row * V, values, left, heads * V, V, C)
         if GATE > 0:
-            _, from_start, to_end, whole = decays(
-                gate + row * GATES, left, heads, keys, K, C, GATE
-            )
+            _, from_start, to_end, whole = decays(gate + row * GATES, left, heads, keys, K, C, GATE)
         if DELTA:
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)

@@ -99,9 +99,7 @@ def _backward(
     members, batch, _, channels = x.shape
     width, grid = weight.shape[-1], _grid(x, weight)
     dx, dinitial = torch.empty_like(x), _state(x, weight)
-    shares = x.new_empty(
-        members, batch * grid[0], width + 1, channels, dtype=torch.float32
-    )
+    shares = x.new_empty(members, batch * grid[0], width + 1, channels, dtype=torch.float32)
     with on(x):
         convolve_back[grid](
             x, weight, initial, output_gradient, state_gradient, dx, dinitial, shares, *_sizes(x),
@@ -138,9 +136,7 @@ def _fake_backward(x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, ...]:
 
 
 register("causal_conv1d_tiles", _convolve, _fake, devices=DEVICES)
-register(
-    "causal_conv1d_tiles_backward", _backward, _fake_backward, devices=DEVICES, last=True
-)
+register("causal_conv1d_tiles_backward", _backward, _fake_backward, devices=DEVICES, last=True)
 torch.library.register_autograd(
     "lengthwise::causal_conv1d_tiles", _differentiate, setup_context=_remember, lib=OPERATORS
 )

@@ -1,8 +1,8 @@
 """The selective scan in Triton: time segments side by side, forward and backward.
 
 As in the AVX2 backend the operator below computes a stack of members, each with its own A and D.
-A short sequence, or a batch that fills the GPU by itself, takes one launch forward and three
-backward (two of them sums of shares); otherwise it takes three and five. The kernels are in
+A short sequence, or a batch that fills the GPU by itself, takes one launch forward and two
+backward (the second adds up shares of gradients); otherwise it takes three and four. The kernels are in
 `lengthwise.kernels.gpu_scan_kernels`.
 """
 
@@ -22,6 +22,8 @@ BLOCK = 32
 PROGRAMS = 2048
 """Warps that fill a GPU of 132 multiprocessors: segments are cut until there are so many."""
 SEGMENTS = 4096
+SHARES = 1024
+"""Numbers that one program adds up the shares of."""
 
 OPERATORS.define(
     "selective_scan_segments(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
@@ -152,7 +154,11 @@ def _scan_backward(
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_scan_kernels import scan_segments_back, summarise_segments
+    from lengthwise.kernels.gpu_scan_kernels import (
+        add_shares,
+        scan_segments_back,
+        summarise_segments,
+    )
 
     if output_gradient is None:
         output_gradient = torch.zeros_like(x)
@@ -182,11 +188,15 @@ def _scan_backward(
             dx, ddelta, weight_shares, rate_shares, dinitial, *_sizes(x), **_constants(A),
             SKIP=D is not None, START=segments == 1, num_warps=1,
         )  # fmt: skip
-    dB, dC = weight_shares.sum(0, dtype=torch.float32).unbind(0)
-    rates = rate_shares.sum(1)
-    dA, dD = rates[:, :size].mT, rates[:, size]
-    like = ((dA, A), (dB, B), (dC, C), (dD, A if D is None else D))
-    return dx, ddelta, *(each.to(to.dtype).contiguous() for each, to in like), dinitial
+        dA, dB, dC = (torch.empty_like(each) for each in (A, B, C))
+        dD = (A if D is None else D).new_empty(A.shape[:-1])
+        places = batch * length * size
+        weight_programs = ceil_div(places, SHARES)
+        add_shares[weight_programs + ceil_div((size + 1) * channels, 32), members](
+            weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, batch * segments, channels,
+            weight_programs, N=size, SIZE=SHARES, SKIP=D is not None, num_warps=4,
+        )  # fmt: skip
+    return dx, ddelta, dA, dB, dC, dD, dinitial
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
