@@ -13,7 +13,7 @@ def parts(run,k=5):
         torch.cuda.synchronize()
     return {e.key[:22]:(e.count/k,round(e.self_device_time_total/k,1)) for e in p.key_averages() if e.self_device_time_total>0}
 if what=="time":
-    for w in [lambda:gpu.delta_workload(256,256,2,64,BF), lambda:gpu.delta_workload(64,1024,2,64,BF), lambda:gpu.delta_workload(1,65536,4,64,BF), lambda:gpu.linear_workload(256,256,2,64,BF), lambda:gpu.linear_workload(64,1024,2,64,BF), lambda:gpu.linear_workload(1,65536,4,64,BF), lambda:gpu.linear_workload(256,256,2,64,BF,"head"),lambda:gpu.linear_workload(256,256,2,64,BF,"channel"), lambda:gpu.linear_workload(1,65536,4,64,BF,"channel"), lambda:gpu.delta_workload(256,256,2,64,F32),lambda:gpu.delta_workload(64,1024,2,128,BF),
+    for w in [lambda:gpu.delta_workload(256,256,2,64,BF), lambda:gpu.delta_workload(64,1024,2,64,BF), lambda:gpu.delta_workload(1,65536,4,64,BF), lambda:gpu.linear_workload(256,256,2,64,BF), lambda:gpu.linear_workload(64,1024,2,64,BF), lambda:gpu.linear_workload(1,65536,4,64,BF), lambda:gpu.delta_workload(256,256,2,64,F32),lambda:gpu.delta_workload(64,1024,2,128,BF),
         lambda:gpu.scan_workload(64,1024,128,16,BF),lambda:gpu.scan_workload(64,1024,128,16,F32),lambda:gpu.scan_workload(1,65536,128,16,BF),lambda:gpu.scan_workload(1,65536,128,16,F32),lambda:gpu.convolution_workload(64,1024,128,4,BF)]:
         try:
             w=w(); m=gpu.measure(w,"triton")
@@ -21,6 +21,7 @@ if what=="time":
             print("   ",parts(w.both("triton")),flush=True)
         except Exception as e: print("EXC",str(e)[:200],flush=True)
         w=None; torch.cuda.empty_cache()
+common=[dict()]
 if what=="tune":
     plan=gl.plan
     def var(**kw):
@@ -30,13 +31,21 @@ if what=="tune":
             C=kw.get("C") or c["C"]; c["C"]=C; c["DOT"]=kw.get("DOT",c["DOT"]); BV=kw.get("BV") or c["BV"]; c["BV"]=BV
             return dataclasses.replace(p,chunk_size=C,chunks=gl.ceil_div(min(p.length,gl.SEGMENT),C),constants=c,value_blocks=gl.ceil_div(c["V"],BV),warps=kw.get("warps",p.warps),stages=kw.get("stages",p.stages),gradient_blocks=kw.get("gb",p.gradient_blocks))
         return new
-    shapes=[("d256",gpu.delta_workload(256,256,2,64,BF)),("d1024",gpu.delta_workload(64,1024,2,64,BF)),("l256",gpu.linear_workload(256,256,2,64,BF)),("f32",gpu.delta_workload(256,256,2,64,F32)),("d128",gpu.delta_workload(64,1024,2,128,BF))]
-    common=[dict(),dict(warps=(2,2,4)),dict(warps=(4,4,4)),dict(warps=(4,4,4),stages=(2,2,2)),dict(stages=(2,2,2)),dict(stages=(1,1,1)),dict(stages=(3,3,1)),dict(BV=32),dict(BV=32,warps=(1,1,2)),dict(BV=32,stages=(2,2,1)),dict(gb=(32,32)),dict(gb=(64,32)),dict(gb=(32,64))]
-    opts={"f32":[dict(),dict(DOT="ieee"),dict(C=16),dict(C=16,DOT="ieee"),dict(C=16,DOT="ieee",warps=(2,2,2)),dict(BV=64,warps=(4,4,4),DOT="ieee"),dict(BV=64,warps=(4,4,4)),dict(stages=(2,2,1)),dict(stages=(1,1,1))],
-          "d128":[dict(),dict(BV=64),dict(warps=(4,4,4)),dict(BV=64,warps=(4,4,4)),dict(stages=(2,2,1)),dict(gb=(64,64)),dict(gb=(32,32))],
-          "c256":[dict(),dict(warps=(1,1,1)),dict(warps=(4,4,4)),dict(gb=(16,64)),dict(gb=(16,32),warps=(1,1,1)),dict(gb=(64,64),warps=(4,4,4))]}
-    opts["d65k"]=[dict(),dict(warps=(4,4,4)),dict(stages=(2,2,1)),dict(BV=32,stages=(2,2,1))]
-    shapes+=[("c256",gpu.linear_workload(256,256,2,64,BF,"channel")),("d65k",gpu.delta_workload(1,65536,4,64,BF))]
+    shapes=[("l256",gpu.linear_workload(256,256,2,64,BF)),("l1024",gpu.linear_workload(64,1024,2,64,BF)),("d128",gpu.delta_workload(64,1024,2,128,BF)),("f32",gpu.delta_workload(256,256,2,64,F32)),("c256",gpu.linear_workload(256,256,2,64,BF,"channel"))]
+    opts={"l256":[dict()],"l1024":[dict(),dict(BV=32)],
+          "f32":[dict(),dict(C=16),dict(C=16,BV=64),dict(warps=(2,2,2),C=16)],
+          "d128":[dict(),dict(stages=(1,1,1)),dict(gb=(32,32)),dict(gb=(64,64))],
+          "c256":[dict(),dict(warps=(2,2,4)),dict(warps=(1,1,4)),dict(gb=(16,64),warps=(2,2,4)),dict(gb=(16,64),warps=(2,2,1))]}
+    for tile,blk in ((16,32),(8,32),(32,32)):
+        st.TILE,st.BLOCK=tile,blk
+        for prog in (2048,4096):
+            st.PROGRAMS=prog
+            for dt in (F32,BF):
+                w=gpu.scan_workload(64,1024,128,16,dt)
+                try: print("scan",tile,blk,prog,dt,{k:v[1] for k,v in parts(w.both("triton")).items()},flush=True)
+                except Exception as e: print("EXC",str(e)[:100])
+                w=None
+    st.TILE,st.BLOCK,st.PROGRAMS=16,32,2048
     for name,w in shapes:
         for o in opts.get(name,common):
             gl.plan=var(**o)

@@ -297,29 +297,29 @@ def add_shares(
     """dB and dC from their shares of every channel block, dA and dD from those of every segment."""
     member = tl.program_id(1).to(tl.int64)
     if tl.program_id(0) < weight_programs:
-        index = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
-        inside = index < places
+        place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+        inside = place < places
         members = tl.num_programs(1)
         of_B = tl.zeros([SIZE], tl.float32)
         of_C = tl.zeros([SIZE], tl.float32)
         for block in range(0, blocks):
-            share = weight_shares + (2 * block * members + member) * places + index
+            share = weight_shares + (2 * block * members + member) * places + place
             of_B += tl.load(share, mask=inside, other=0.0)
             of_C += tl.load(share + members * places, mask=inside, other=0.0)
-        tl.store(dB + member * places + index, of_B.to(dB.dtype.element_ty), mask=inside)
-        tl.store(dC + member * places + index, of_C.to(dC.dtype.element_ty), mask=inside)
+        tl.store(dB + member * places + place, of_B.to(dB.dtype.element_ty), mask=inside)
+        tl.store(dC + member * places + place, of_C.to(dC.dtype.element_ty), mask=inside)
     else:
         index = (tl.program_id(0) - weight_programs) * 32 + tl.arange(0, 32)
         width = (N + 1) * channels
         total = tl.zeros([32], tl.float32)
         for start in range(0, rows, 32):
             row = start + tl.arange(0, 32)
-            inside = (row < rows)[:, None] & (index < width)[None, :]
-            share = rate_shares + (member * rows + row)[:, None] * width + index[None, :]
-            total += tl.sum(tl.load(share, mask=inside, other=0.0), 0)
+            in_shares = (row < rows)[:, None] & (index < width)[None, :]
+            source = rate_shares + (member * rows + row)[:, None] * width + index[None, :]
+            total += tl.sum(tl.load(source, mask=in_shares, other=0.0), 0)
         n, channel = index // channels, index % channels
-        place = dA + (member * channels + channel) * N + n
-        tl.store(place, total.to(dA.dtype.element_ty), mask=n < N)
+        of_A = dA + (member * channels + channel) * N + n
+        tl.store(of_A, total.to(dA.dtype.element_ty), mask=n < N)
         if SKIP:
-            place = dD + member * channels + channel
-            tl.store(place, total.to(dD.dtype.element_ty), mask=n == N)
+            of_D = dD + member * channels + channel
+            tl.store(of_D, total.to(dD.dtype.element_ty), mask=n == N)
