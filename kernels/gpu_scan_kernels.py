@@ -2,7 +2,7 @@
 
 Inside a tile of BT tokens the recurrence is an associative scan over time, state by state; the
 state goes from tile to tile through memory, where the backward pass finds it again. Segments
-start from the states that `join_segments` computes from what `summarise_segments` finds.
+start from the states that `lengthwise.kernels.gpu_scan_segments` finds.
 Layouts of what is kept: states and their gradients [.., N, E], so that channels are contiguous.
 """
 
@@ -13,12 +13,12 @@ SIZES = ["length", "channels", "batch", "segments", "tiles"]
 
 
 @triton.jit
-def _compose(decay, added, next_decay, next_added):
+def compose(decay, added, next_decay, next_added):
     return decay * next_decay, next_decay * added + next_added
 
 
 @triton.jit
-def _tile(base, time, end, channel, channels):
+def load_tile(base, time, end, channel, channels):
     """[time, channels] of a [T, E] tensor in float32; zeros from `end` on."""
     inside = (time < end)[:, None] & (channel < channels)[None, :]
     return tl.load(base + time[:, None] * channels + channel[None, :], mask=inside, other=0.0).to(
@@ -27,13 +27,19 @@ def _tile(base, time, end, channel, channels):
 
 
 @triton.jit
-def _column(base, time, end, n, N: tl.constexpr):
+def load_column(base, time, end, n, N: tl.constexpr):
     """Column n of a [T, N] tensor as [time, 1]."""
     return tl.load(base + time * N + n, mask=time < end, other=0.0).to(tl.float32)[:, None]
 
 
 @triton.jit
-def _row(tile, index, BT: tl.constexpr):
+def load_channels(base, step, live):
+    """One number a channel; those of the next state are asked for before they are needed."""
+    return tl.load(base + step, mask=live, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def take_row(tile, index, BT: tl.constexpr):
     return tl.sum(tl.where(tl.arange(0, BT)[:, None] == index, tile, 0.0), 0)
 
 
@@ -74,23 +80,26 @@ def scan_segments(
         tl.debug_barrier()
     for tile in range(begin, end):
         time = tile * BT + tl.arange(0, BT)
-        x_tile = _tile(x, time, length, channel, channels)
-        step = _tile(delta, time, length, channel, channels)
+        x_tile = load_tile(x, time, length, channel, channels)
+        step = load_tile(delta, time, length, channel, channels)
         written = step * x_tile
         read = tl.zeros([BT, BE], tl.float32)
         if SKIP:
             skip = tl.load(D + member * channels + channel, mask=live, other=0.0).to(tl.float32)
             read += skip[None, :] * x_tile
         here = states + tl.cast(tile, tl.int64) * N * channels
+        next_rate = load_channels(rates, 0, live)
+        next_state = load_channels(here, 0, live)
         for n in range(N):
-            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
-            state = tl.load(here + n * channels, mask=live, other=0.0)
+            rate, state = next_rate, next_state
+            next_rate = load_channels(rates, n + 1, live & (n + 1 < N))
+            next_state = load_channels(here, (n + 1) * channels, live & (n + 1 < N))
             decay = tl.exp(step * rate[None, :])
-            added = written * _column(B, time, length, n, N)
-            decay, held = tl.associative_scan((decay, added), 0, _compose)
+            added = written * load_column(B, time, length, n, N)
+            decay, held = tl.associative_scan((decay, added), 0, compose)
             held += decay * state[None, :]
-            read += held * _column(C, time, length, n, N)
-            state = _row(held, BT - 1, BT)
+            read += held * load_column(C, time, length, n, N)
+            state = take_row(held, BT - 1, BT)
             if tile + 1 < end:
                 tl.store(here + (N + n) * channels, state, mask=live)
             elif tile + 1 == total:
@@ -100,94 +109,6 @@ def scan_segments(
         place = output + time[:, None] * channels + channel[None, :]
         tl.store(place, read.to(output.dtype.element_ty), mask=inside)
         tl.debug_barrier()
-
-
-@triton.jit(do_not_specialize=SIZES)
-def summarise_segments(
-    source, delta, A, weights, additions, spans, length, channels, batch, segments, tiles,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
-):  # fmt: skip
-    """What a segment adds to the state behind it, or to the gradient of the state before it.
-
-    Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
-    the segment's sum of delta.
-    """
-    sequence = (tl.program_id(0) // segments).to(tl.int64)
-    segment = tl.program_id(0) % segments
-    channel = tl.program_id(1) * BE + tl.arange(0, BE)
-    live = channel < channels
-    begin = segment * tiles
-    end = tl.minimum(begin + tiles, tl.cdiv(length, BT))
-    source, delta = source + sequence * length * channels, delta + sequence * length * channels
-    weights += sequence * length * N
-    rates = A + (sequence // batch * channels + channel) * N
-    at = sequence * segments + segment
-    additions += at * N * channels + channel
-    whole = tl.zeros([BE], tl.float32)
-    for index in range(0, end - begin):
-        tile = end - 1 - index if BACKWARD else begin + index
-        time = tile * BT + tl.arange(0, BT)
-        step = _tile(delta, time, length, channel, channels)
-        values = _tile(source, time, length, channel, channels)
-        if BACKWARD:
-            distance = tl.cumsum(step, 0)
-        else:
-            values *= step
-            distance = tl.sum(step, 0)[None, :] - tl.cumsum(step, 0)
-        span = tl.sum(step, 0)
-        whole += span
-        for n in range(N):
-            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
-            weight = _column(weights, time, length, n, N)
-            total = tl.sum(tl.exp(distance * rate[None, :]) * values * weight, 0)
-            if index > 0:
-                before = tl.load(additions + n * channels, mask=live, other=0.0)
-                total += tl.exp(span * rate) * before
-            tl.store(additions + n * channels, total, mask=live)
-        tl.debug_barrier()
-    if not BACKWARD:
-        tl.store(spans + at * channels + channel, whole, mask=live)
-
-
-@triton.jit(do_not_specialize=["channels", "batch", "segments", "stride", "rows"])
-def join_segments(
-    additions, spans, A, start, result, channels, batch, segments, stride, rows,
-    N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
-):  # fmt: skip
-    """The state that enters each segment, or the gradient of the state that leaves it.
-
-    Segment s of a sequence of `rows` result rows [N, E] writes row s · stride.
-    """
-    sequence = tl.program_id(0).to(tl.int64)
-    n = tl.program_id(1)
-    channel = tl.program_id(2) * BE + tl.arange(0, BE)
-    live = channel < channels
-    rate = tl.load(A + (sequence // batch * channels + channel) * N + n, mask=live, other=0.0)
-    rate = rate.to(tl.float32)
-    state = tl.zeros([BE], tl.float32)
-    if start is not None:
-        entry = start + (sequence * channels + channel) * N + n
-        state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
-    result += (sequence * rows * N + n) * channels + channel
-    edge = result
-    if BACKWARD:
-        edge += tl.cast(segments - 1, tl.int64) * stride * N * channels
-    tl.store(edge, state, mask=live)
-    for block in range(0, tl.cdiv(segments, SB)):
-        index = block * SB + tl.arange(0, SB)
-        segment = segments - 1 - index if BACKWARD else index
-        inside = (index < segments)[:, None] & live[None, :]
-        at = sequence * segments + segment
-        span = tl.load(spans + at[:, None] * channels + channel[None, :], mask=inside, other=0.0)
-        place = additions + (at[:, None] * N + n) * channels + channel[None, :]
-        added = tl.load(place, mask=inside, other=0.0)
-        decay, added = tl.associative_scan((tl.exp(span * rate[None, :]), added), 0, _compose)
-        after = added + decay * state[None, :]
-        target = segment - 1 if BACKWARD else segment + 1
-        inside = inside & (target >= 0)[:, None] & (target < segments)[:, None]
-        row = target.to(tl.int64)[:, None] * stride * N * channels
-        tl.store(result[None, :] + row, after, mask=inside)
-        state = _row(after, SB - 1, SB)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -238,31 +159,38 @@ def scan_segments_back(
     for index in range(0, end - begin):
         tile = end - 1 - index
         time = tile * BT + tl.arange(0, BT)
-        x_tile = _tile(x, time, length, channel, channels)
-        step = _tile(delta, time, length, channel, channels)
-        dy = _tile(output_gradient, time, length, channel, channels)
+        x_tile = load_tile(x, time, length, channel, channels)
+        step = load_tile(delta, time, length, channel, channels)
+        dy = load_tile(output_gradient, time, length, channel, channels)
         # Backwards in time the tiles are loaded reversed: Triton's own reversed scan shuffles
         # every value across the warp. Behind the tile the gradient has been decayed already.
         back = tile * BT + BT - 1 - tl.arange(0, BT)
-        dy_reversed = _tile(output_gradient, back, length, channel, channels)
+        dy_reversed = load_tile(output_gradient, back, length, channel, channels)
         end_of_tile = tl.minimum(length, tile * BT + BT)
-        next_step = _tile(delta, back + 1, end_of_tile, channel, channels)
+        next_step = load_tile(delta, back + 1, end_of_tile, channel, channels)
         written = step * x_tile
         of_written = tl.zeros([BT, BE], tl.float32)
         of_exponent = tl.zeros([BT, BE], tl.float32)
         here = states + tl.cast(tile, tl.int64) * N * channels
+        next_rate = load_channels(rates, 0, live)
+        next_state = load_channels(here, 0, live)
+        next_behind = load_channels(carried, 0, live)
+        next_share = load_channels(rate_shares, 0, live)
         for n in range(N):
-            rate = tl.load(rates + n, mask=live, other=0.0).to(tl.float32)
-            state = tl.load(here + n * channels, mask=live, other=0.0)
-            behind = tl.load(carried + n * channels, mask=live, other=0.0)
-            write = _column(B, time, length, n, N)
-            read = _column(C, back, length, n, N)
+            rate, state, behind, share = next_rate, next_state, next_behind, next_share
+            more = live & (n + 1 < N)
+            next_rate = load_channels(rates, n + 1, more)
+            next_state = load_channels(here, (n + 1) * channels, more)
+            next_behind = load_channels(carried, (n + 1) * channels, more)
+            next_share = load_channels(rate_shares, (n + 1) * channels, more)
+            write = load_column(B, time, length, n, N)
+            read = load_column(C, back, length, n, N)
             decay = tl.exp(step * rate[None, :])
             added = written * write
-            reach, held = tl.associative_scan((decay, added), 0, _compose)
+            reach, held = tl.associative_scan((decay, added), 0, compose)
             held += reach * state[None, :]
             sources = (tl.exp(next_step * rate[None, :]), dy_reversed * read)
-            reach, gradient = tl.associative_scan(sources, 0, _compose)
+            reach, gradient = tl.associative_scan(sources, 0, compose)
             gradient = tl.flip(gradient + reach * behind[None, :], 0)
             place = time * N + n
             tl.store(dB + place, tl.sum(gradient * written, 1), mask=time < length)
@@ -270,10 +198,9 @@ def scan_segments_back(
             of_written += gradient * write
             remaining = gradient * (held - added)
             of_exponent += remaining * rate[None, :]
-            share = tl.load(rate_shares + n * channels, mask=live, other=0.0)
             share += tl.sum(remaining * step, 0)
             tl.store(rate_shares + n * channels, share, mask=live)
-            tl.store(carried + n * channels, _row(decay * gradient, 0, BT), mask=live)
+            tl.store(carried + n * channels, take_row(decay * gradient, 0, BT), mask=live)
         of_skip += tl.sum(dy * x_tile, 0)
         inside = (time < length)[:, None] & live[None, :]
         place = time[:, None] * channels + channel[None, :]

@@ -20,7 +20,8 @@ def summarise(
 ):  # fmt: skip
     """M and N of every segment.
 
-    For the delta rule the blocks of columns beyond V are M's: they start from the identity and write nothing.
+    For the delta rule the blocks of columns beyond V are M's: they start from the identity and
+    write nothing.
     """
     sequence = (tl.program_id(0) // segments).to(tl.int64)
     segment = tl.program_id(0) % segments
@@ -34,10 +35,7 @@ def summarise(
     values = tl.where(is_matrix, V, columns)
     total_chunks = tl.cdiv(length, C)
     state = tl.where(is_matrix & (keys[:, None] == columns[None, :]), 1.0, 0.0)
-    if GATE == 2:
-        decay = tl.full([BK], 1.0, tl.float32)
-    else:
-        decay = tl.full([1], 1.0, tl.float32)
+    decay = tl.full([BK if GATE == 2 else 1], 1.0, tl.float32)
     first = (sequence // heads) * length * heads + sequence % heads
     dtype = v.dtype.element_ty
     for chunk in range(segment * chunks, tl.minimum((segment + 1) * chunks, total_chunks)):
@@ -87,7 +85,7 @@ def combine(
     K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, GATE: tl.constexpr,
     DELTA: tl.constexpr, START: tl.constexpr, BACKWARD: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """The state that enters each segment, or (BACKWARD) the gradient of the state that leaves it."""
+    """The state before each segment, or (BACKWARD) the gradient of the state after it."""
     sequence = tl.program_id(0).to(tl.int64)
     keys = tl.arange(0, BK)
     values = tl.program_id(1) * BV + tl.arange(0, BV)

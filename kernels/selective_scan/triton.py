@@ -2,8 +2,8 @@
 
 As in the AVX2 backend the operator below computes a stack of members, each with its own A and D.
 A short sequence, or a batch that fills the GPU by itself, takes one launch forward and two
-backward (the second adds up shares of gradients); otherwise it takes three and four. The kernels are in
-`lengthwise.kernels.gpu_scan_kernels`.
+backward (the second adds up shares of gradients); otherwise it takes three and four. The kernels
+are in `lengthwise.kernels.gpu_scan_kernels` and `gpu_scan_segments`.
 """
 
 from typing import Any
@@ -15,13 +15,17 @@ from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
 PREFERENCE = 30
-TILE = 16
+TILE = 8
 """Tokens of a tile, which one warp scans with all its channels' states in registers."""
+SUMMARY = 4
+"""Tiles that the segments' summaries take together; a segment holds a multiple of them."""
 BLOCK = 32
 """Channels of a warp."""
 PROGRAMS = 2048
 """Warps that fill a GPU of 132 multiprocessors: segments are cut until there are so many."""
 SEGMENTS = 4096
+SHORTEST = 8
+"""Tiles of the shortest segment."""
 SHARES = 1024
 """Numbers that one program adds up the shares of."""
 
@@ -53,7 +57,8 @@ def compute(
     members = (None if each is None else each[None] for each in (x, delta, A, B, C, D))
     start = None if initial_state is None else initial_state[None]
     output, state, *_ = torch.ops.lengthwise.selective_scan_segments(*members, start)
-    return output[0], state[0]
+    # An index would copy the whole gradient on the way back.
+    return output.squeeze(0), state.squeeze(0)
 
 
 def _cut(x: Tensor) -> tuple[int, int]:
@@ -62,7 +67,7 @@ def _cut(x: Tensor) -> tuple[int, int]:
     tiles = ceil_div(length, TILE)
     programs = members * batch * ceil_div(channels, BLOCK)
     wanted = min(SEGMENTS, max(1, PROGRAMS // programs))
-    each = max(ceil_div(tiles, wanted), min(tiles, 4))
+    each = ceil_div(max(ceil_div(tiles, wanted), SHORTEST), SUMMARY) * SUMMARY
     return ceil_div(tiles, each), each
 
 
@@ -88,6 +93,15 @@ def _constants(A: Tensor) -> dict[str, int]:
     return {"N": A.shape[-1], "BT": TILE, "BE": BLOCK}
 
 
+def _summary_sizes(x: Tensor) -> tuple[int, ...]:
+    *sizes, tiles = _sizes(x)
+    return *sizes, tiles // SUMMARY
+
+
+def _summary_constants(A: Tensor) -> dict[str, int]:
+    return _constants(A) | {"BT": TILE * SUMMARY}
+
+
 def _grid(x: Tensor) -> tuple[int, int]:
     members, batch, _, channels = x.shape
     return members * batch * _cut(x)[0], ceil_div(channels, BLOCK)
@@ -97,7 +111,7 @@ def _join(
     additions: Tensor, spans: Tensor, A: Tensor, start: Tensor | None, result: Tensor, stride: int
 ) -> None:
     """Forward where the result holds the state of every tile, backward with one a segment."""
-    from lengthwise.kernels.gpu_scan_kernels import join_segments
+    from lengthwise.kernels.gpu_scan_segments import join_segments
 
     members, batch, segments, states, channels = additions.shape
     join_segments[members * batch, states, ceil_div(channels, BLOCK)](
@@ -115,7 +129,8 @@ def _scan(
     D: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_scan_kernels import scan_segments, summarise_segments
+    from lengthwise.kernels.gpu_scan_kernels import scan_segments
+    from lengthwise.kernels.gpu_scan_segments import summarise_segments
 
     x, delta, A, B, C, D, initial = contiguous(x, delta, A, B, C, D, initial_state)  # pyright: ignore[reportAssignmentType]
     room = _outputs(x, A)
@@ -125,7 +140,7 @@ def _scan(
         if segments > 1:
             additions = _segment_states(x, A)
             summarise_segments[_grid(x)](
-                x, delta, A, B, additions, spans, *_sizes(x), **_constants(A),
+                x, delta, A, B, additions, spans, *_summary_sizes(x), **_summary_constants(A),
                 BACKWARD=False, num_warps=1,
             )  # fmt: skip
             _join(additions, spans, A, initial, states, tiles)
@@ -154,11 +169,8 @@ def _scan_backward(
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_scan_kernels import (
-        add_shares,
-        scan_segments_back,
-        summarise_segments,
-    )
+    from lengthwise.kernels.gpu_scan_kernels import add_shares, scan_segments_back
+    from lengthwise.kernels.gpu_scan_segments import summarise_segments
 
     if output_gradient is None:
         output_gradient = torch.zeros_like(x)
@@ -178,7 +190,7 @@ def _scan_backward(
         if segments > 1:
             additions = _segment_states(x, A)
             summarise_segments[_grid(x)](
-                output_gradient, delta, A, C, additions, spans, *_sizes(x), **_constants(A),
+                output_gradient, delta, A, C, additions, spans, *_summary_sizes(x), **_summary_constants(A),
                 BACKWARD=True, num_warps=1,
             )  # fmt: skip
             _join(additions, spans, A, state_gradient, carried, 1)
