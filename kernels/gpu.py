@@ -7,7 +7,10 @@ on CPU tensors, slowly; the tests use it.
 
 import importlib.util
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from lengthwise.kernels.registration import UNDIFFERENTIABLE, inside_derivative
@@ -37,6 +40,8 @@ def refusal(*tensors: Tensor | None) -> str | None:
             return f"it computes on {device}, not on {tensor.device.type}"
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
             return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
+        if interpreted() and tensor.dtype == torch.bfloat16:
+            return "Triton's interpreter multiplies no bfloat16"
         if tensor.numel() == 0:
             return "a tensor is empty"
     return None
@@ -58,3 +63,8 @@ def ceil_div(size: int, part: int) -> int:
 def on(tensor: Tensor) -> AbstractContextManager[object]:
     """Makes the tensor's GPU the one that kernels are launched on."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
+    """The kernel with its grid, to be called with its arguments and constants."""
+    return partial(kernel[grid], num_warps=warps, num_stages=stages)

@@ -9,7 +9,7 @@ docs/kernels-triton.md has the mathematics, and what each launch reads and write
 from typing import Any
 
 import torch
-from lengthwise.kernels.gpu import DEVICES, ceil_div, on
+from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
 from lengthwise.kernels.gpu_plan import Plan, plan
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
@@ -88,24 +88,24 @@ def _forward(
     )
     segmented = call.segments > 1
     constants = {name: call.constants[name] for name in ("K", "C", "GATE", "DOT")}
+    forward = {"warps": call.warps[0], "stages": call.stages[0]}
     with on(q):
         if beta is not None:
-            invert_systems[call.total_chunks, call.sequences](
+            launch(invert_systems, call.total_chunks, call.sequences, warps=1)(
                 k, beta, log_decay, inverse, call.length, call.heads,
-                **constants, BK=min(call.constants["BK"], 64), num_warps=1,
+                **constants, BK=min(call.constants["BK"], 64),
             )  # fmt: skip
         if segmented:
             additions = _segment_states(q, v, call)
             blocks = call.value_blocks + _matrix_blocks(call)
-            summarise[call.grid[0], blocks](
+            launch(summarise, call.grid[0], blocks, **forward)(
                 k, v, beta, log_decay, inverse, transitions, additions,
-                *call.sizes, **call.constants, num_warps=call.warps[0], num_stages=call.stages[0],
+                *call.sizes, **call.constants,
             )  # fmt: skip
             entering = _combine(call, transitions, additions, entering, backward=False)
-        walk[call.grid](
+        launch(walk, *call.grid, **forward)(
             q, k, v, beta, log_decay, entering, *room[:5],
             *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
-            num_warps=call.warps[0], num_stages=call.stages[0],
         )  # fmt: skip
     return tuple(room)
 
@@ -128,9 +128,9 @@ def _combine(
     constants = {**call.constants, "BV": 16}
     del constants["C"]
     constants["DOT"] = "tf32x3"
-    combine[call.sequences, ceil_div(constants["V"], 16)](
+    launch(combine, call.sequences, ceil_div(constants["V"], 16), warps=4, stages=2)(
         transitions, additions, start, entering, call.segments, **constants,
-        START=start is not None, BACKWARD=backward, num_warps=4, num_stages=2,
+        START=start is not None, BACKWARD=backward,
     )  # fmt: skip
     return entering
 
@@ -163,35 +163,35 @@ def _backward(
     state_gradients = torch.empty_like(states)
     correction_gradients = torch.empty_like(corrections)
     inputs = (q, k, beta, log_decay, inverse, output_gradient)
-    walking = {"num_warps": call.warps[1], "num_stages": call.stages[1]}
-    options = {"num_warps": call.warps[2], "num_stages": call.stages[2]}
+    walking = {"warps": call.warps[1], "stages": call.stages[1]}
+    options = {"warps": call.warps[2], "stages": call.stages[2]}
     with on(q):
         if call.segments > 1:
             additions = _segment_states(q, v, call)
-            walk_back[call.grid](
+            launch(walk_back, *call.grid, **walking)(
                 *inputs, None, None, None, additions, *call.sizes, scale, **call.constants,
-                LEAVING=False, SUMMARY=True, **walking,
+                LEAVING=False, SUMMARY=True,
             )  # fmt: skip
             leaving = _combine(call, transitions, additions, leaving, backward=True)
-        walk_back[call.grid](
+        launch(walk_back, *call.grid, **walking)(
             *inputs, leaving, state_gradients, correction_gradients, initial_gradient,
             *call.sizes, scale, **call.constants,
-            LEAVING=leaving is not None, SUMMARY=False, **walking,
+            LEAVING=leaving is not None, SUMMARY=False,
         )  # fmt: skip
         key_block, value_block = call.gradient_blocks
         constants = {**call.constants, "BK": key_block, "BV": value_block}
         if constants["GATE"] == 2:
             del constants["GATE"], constants["DELTA"]
-            channel_gradients[call.total_chunks, call.sequences](
+            launch(channel_gradients, call.total_chunks, call.sequences, **options)(
                 q, k, v, log_decay, states, output_gradient, state_gradients, dq, dk, dv,
-                dlog_decay, call.length, call.heads, scale, **constants, **options,
+                dlog_decay, call.length, call.heads, scale, **constants,
             )  # fmt: skip
         else:
             constants["SUM"] = constants["DOT"]
-            chunk_gradients[call.total_chunks, call.sequences](
+            launch(chunk_gradients, call.total_chunks, call.sequences, **options)(
                 q, k, v, beta, log_decay, corrections, states, output_gradient,
                 correction_gradients, state_gradients, dq, dk, dv, dbeta, dlog_decay,
-                call.length, call.heads, scale, **constants, **options,
+                call.length, call.heads, scale, **constants,
             )  # fmt: skip
     return tuple(room)
 

@@ -146,7 +146,7 @@ def kernel_times(run: Call, repeats: int = 10) -> tuple[float, int]:
         for _ in range(repeats):
             run()
         torch.cuda.synchronize()
-    device = [each for each in profiler.events() if each.device_type == DeviceType.CUDA]
+    device = [each for each in profiler.events() or () if each.device_type == DeviceType.CUDA]
     microseconds = sum(each.self_device_time_total for each in device)
     return microseconds * 1e-6 / repeats, round(len(device) / repeats)
 

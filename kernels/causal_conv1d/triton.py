@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, ceil_div, on
+from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
@@ -72,9 +72,9 @@ def _convolve(
     x, weight, bias, initial = contiguous(x, weight, bias, initial_state)  # pyright: ignore[reportAssignmentType]
     output, final = torch.empty_like(x), _state(x, weight)
     with on(x):
-        convolve[_grid(x, weight)](
+        launch(convolve, *_grid(x, weight), warps=4)(
             x, weight, bias, initial, output, final, *_sizes(x), W=weight.shape[-1], BT=TOKENS,
-            BE=CHANNELS, BIAS=bias is not None, INITIAL=_has_rows(initial), num_warps=4,
+            BE=CHANNELS, BIAS=bias is not None, INITIAL=_has_rows(initial),
         )  # fmt: skip
     return output, final
 
@@ -102,10 +102,10 @@ def _backward(
     dx, dinitial = torch.empty_like(x), _state(x, weight)
     shares = x.new_empty(members, batch * grid[0], width + 1, channels, dtype=torch.float32)
     with on(x):
-        convolve_back[grid](
+        launch(convolve_back, *grid, warps=4)(
             x, weight, initial, output_gradient, state_gradient, dx, dinitial, shares, *_sizes(x),
             W=width, BT=TOKENS, BE=CHANNELS, INITIAL=_has_rows(initial),
-            FINAL=_has_rows(state_gradient), num_warps=4,
+            FINAL=_has_rows(state_gradient),
         )  # fmt: skip
     sums = shares.sum(1).to(weight.dtype)
     return dx, sums[:, :width].mT.contiguous(), sums[:, width].contiguous(), dinitial

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, ceil_div, on
+from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
@@ -114,9 +114,9 @@ def _join(
     from lengthwise.kernels.gpu_scan_segments import join_segments
 
     members, batch, segments, states, channels = additions.shape
-    join_segments[members * batch, states, ceil_div(channels, BLOCK)](
+    launch(join_segments, members * batch, states, ceil_div(channels, BLOCK), warps=4)(
         additions, spans, A, start, result, channels, batch, segments, stride, result.shape[2],
-        N=states, SB=64, BE=BLOCK, BACKWARD=stride == 1, num_warps=4,
+        N=states, SB=64, BE=BLOCK, BACKWARD=stride == 1,
     )  # fmt: skip
 
 
@@ -139,14 +139,14 @@ def _scan(
     with on(x):
         if segments > 1:
             additions = _segment_states(x, A)
-            summarise_segments[_grid(x)](
+            launch(summarise_segments, *_grid(x), warps=1)(
                 x, delta, A, B, additions, spans, *_summary_sizes(x), **_summary_constants(A),
-                BACKWARD=False, num_warps=1,
+                BACKWARD=False,
             )  # fmt: skip
             _join(additions, spans, A, initial, states, tiles)
-        scan_segments[_grid(x)](
+        launch(scan_segments, *_grid(x), warps=1)(
             x, delta, A, B, C, D, initial if segments == 1 else None, *room[:3], *_sizes(x),
-            **_constants(A), SKIP=D is not None, START=segments == 1, num_warps=1,
+            **_constants(A), SKIP=D is not None, START=segments == 1,
         )  # fmt: skip
     return tuple(room)
 
@@ -189,24 +189,25 @@ def _scan_backward(
     with on(x):
         if segments > 1:
             additions = _segment_states(x, A)
-            summarise_segments[_grid(x)](
-                output_gradient, delta, A, C, additions, spans, *_summary_sizes(x), **_summary_constants(A),
-                BACKWARD=True, num_warps=1,
+            launch(summarise_segments, *_grid(x), warps=1)(
+                output_gradient, delta, A, C, additions, spans, *_summary_sizes(x),
+                **_summary_constants(A), BACKWARD=True,
             )  # fmt: skip
             _join(additions, spans, A, state_gradient, carried, 1)
-        scan_segments_back[_grid(x)](
+        launch(scan_segments_back, *_grid(x), warps=1)(
             x, delta, A, B, C, D, states, output_gradient,
             state_gradient if segments == 1 else None, carried,
             dx, ddelta, weight_shares, rate_shares, dinitial, *_sizes(x), **_constants(A),
-            SKIP=D is not None, START=segments == 1, num_warps=1,
+            SKIP=D is not None, START=segments == 1,
         )  # fmt: skip
         dA, dB, dC = (torch.empty_like(each) for each in (A, B, C))
         dD = (A if D is None else D).new_empty(A.shape[:-1])
         places = batch * length * size
         weight_programs = ceil_div(places, SHARES)
-        add_shares[weight_programs + ceil_div((size + 1) * channels, 32), members](
+        programs = weight_programs + ceil_div((size + 1) * channels, 32)
+        launch(add_shares, programs, members, warps=4)(
             weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, batch * segments, channels,
-            weight_programs, N=size, SIZE=SHARES, SKIP=D is not None, num_warps=4,
+            weight_programs, N=size, SIZE=SHARES, SKIP=D is not None,
         )  # fmt: skip
     return dx, ddelta, dA, dB, dC, dD, dinitial
 

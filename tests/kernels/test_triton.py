@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from lengthwise.kernels import (
     gpu_plan,
     selective_scan,
 )
+from lengthwise.kernels.gpu import launch
 from torch import Tensor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -109,7 +111,7 @@ def test_the_inverse_keeps_its_digits_for_one_repeated_key_and_beta_2(size: int)
     beta = torch.full((1, size, 1), 2.0, device=DEVICE)
     inverse = torch.full((1, 1, size, size), torch.nan, device=DEVICE)
     constants: dict[str, Any] = {"K": 16, "BK": 16, "C": size, "GATE": 0, "DOT": "tf32x3"}
-    invert_systems[1, 1](keys, beta, None, inverse, size, 1, **constants, num_warps=1)
+    launch(invert_systems, 1, 1, warps=1)(keys, beta, None, inverse, size, 1, **constants)
     system = torch.eye(size) + 2 * torch.ones(size, size).tril(-1)
     expected = torch.linalg.inv(system.double())
     assert relative_error(inverse[0, 0].cpu(), expected) <= 1e-6
@@ -158,7 +160,7 @@ def test_the_same_call_gives_the_same_bits() -> None:
 def test_stacking_by_vmap_equals_one_call_a_member() -> None:
     members = [_inputs(19, decay=-0.1 * index) for index in range(1, 3)]
     stacked = [torch.stack(each).requires_grad_() for each in zip(*members, strict=True)]
-    output, _ = torch.func.vmap(lambda *each: gated_delta_rule(*each, backend="triton"))(*stacked)
+    output, _ = torch.func.vmap(partial(gated_delta_rule, backend="triton"))(*stacked)
     gradients = torch.autograd.grad(output.sin().sum(), stacked)
     for index, member in enumerate(members):
         leaves = [each.clone().requires_grad_() for each in member]
@@ -211,6 +213,10 @@ def test_refusals_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(BackendUnavailableError, match=r"neither inside torch\.func\.grad"):
         run(q)
+    if DEVICE == "cpu":
+        half = q.bfloat16()
+        with pytest.raises(BackendUnavailableError, match="interpreter multiplies no bfloat16"):
+            gated_linear_attention(half, half, half, backend="triton")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     on_cpu = q.cpu()
     with pytest.raises(BackendUnavailableError, match="computes on cuda, not on cpu"):
