@@ -5,19 +5,14 @@ package is installed. Where none fits, `MISSING` says why and the other backends
 """
 
 import ctypes
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from lengthwise.kernels.members import join, part
+from lengthwise.kernels.registration import UNDIFFERENTIABLE, inside_derivative
 from lengthwise.kernels.sources import digest, sources
 from torch import Tensor
-from torch._C._functorch import TransformType, get_interpreter_stack
-from torch.autograd import forward_ad
 
 FOLDER = Path(__file__).parent
-OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
 
 
 def find() -> tuple[ctypes.CDLL | None, str | None]:
@@ -47,8 +42,8 @@ def refusal(*tensors: Tensor | None) -> str | None:
     """Why the compiled kernels cannot take these tensors, or None when they can."""
     if MISSING:
         return MISSING
-    if _inside_derivative():
-        return "it works neither inside torch.func.grad nor in forward-mode differentiation"
+    if inside_derivative():
+        return UNDIFFERENTIABLE
     for tensor in tensors:
         if tensor is None:
             continue
@@ -57,15 +52,6 @@ def refusal(*tensors: Tensor | None) -> str | None:
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
             return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
     return None
-
-
-def _inside_derivative() -> bool:
-    """Inside grad torch's rules for custom operators fail, and they give forward mode zeros."""
-    if torch.compiler.is_compiling():
-        return False
-    kinds = {each.key() for each in get_interpreter_stack() or ()}
-    by_transform = kinds & {TransformType.Grad, TransformType.Jvp}
-    return bool(by_transform) or forward_ad._current_level >= 0
 
 
 def call(name: str, numbers: list[int] | list[int | float], tensors: list[Tensor | None]) -> None:
@@ -91,11 +77,6 @@ def floats(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if each is None else each.float() for each in tensors]
 
 
-def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    """The tensors as the kernels read them: row-major and without gaps."""
-    return [None if each is None else each.contiguous() for each in tensors]
-
-
 def value_groups(heads: int, value_size: int) -> int:
     """Groups of a head's value columns for the backward pass, where threads outnumber heads."""
     return max(1, min(torch.get_num_threads() // heads, value_size // 16))
@@ -104,46 +85,3 @@ def value_groups(heads: int, value_size: int) -> int:
 def total(*shares: Tensor) -> list[Tensor]:
     """The sum of the groups' shares, [groups, ...] each."""
     return [each[0] if len(each) == 1 else each.sum(0) for each in shares]
-
-
-def _vmap_rule(name: str) -> Callable[..., Any]:
-    """The vmap rule of an operator whose tensors all begin with a dimension of members.
-
-    A mapped dimension joins the members, and leaves them again in every output.
-    """
-    operator = getattr(torch.ops.lengthwise, name)
-
-    def rule(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        members = info.batch_size
-        outputs = operator(
-            *(
-                join(each, dim, members) if isinstance(each, Tensor) else each
-                for each, dim in zip(args, in_dims, strict=True)
-            )
-        )
-        if isinstance(outputs, Tensor):
-            return part(outputs, members), 0
-        apart = tuple(part(each, members) for each in outputs)
-        return apart, (0,) * len(apart)
-
-    return rule
-
-
-def register(
-    name: str, forward: Callable[..., Any], fake: Callable[..., Any], *, last: bool = False
-) -> None:
-    """Gives the operator lengthwise::name, already defined, its CPU, fake and vmap rules.
-
-    The last derivative there is gets a rule that says so: torch would take zeros for its own.
-    """
-
-    def refuse(*_: Any) -> None:
-        raise NotImplementedError(
-            f"{name} has no derivative of its own; use backend='chunked' for second derivatives"
-        )
-
-    OPERATORS.impl(name, forward, "CPU")
-    torch.library.register_fake(f"lengthwise::{name}", fake, lib=OPERATORS)
-    torch.library.register_vmap(f"lengthwise::{name}", _vmap_rule(name), lib=OPERATORS)
-    if last:
-        torch.library.register_autograd(f"lengthwise::{name}", refuse, lib=OPERATORS)

@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
+from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
 PREFERENCE = 20
 
-native.OPERATORS.define(
+OPERATORS.define(
     "causal_conv1d(Tensor x, Tensor weight, Tensor? bias, Tensor? initial_state) -> Tensor"
 )
-native.OPERATORS.define(
+OPERATORS.define(
     "causal_conv1d_backward(Tensor x, Tensor weight, Tensor? initial_state, Tensor gradient)"
     " -> (Tensor, Tensor, Tensor, Tensor)"
 )
@@ -50,7 +51,7 @@ def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None
 ) -> Tensor:
     output = x.new_empty(x.shape)
-    inputs = native.contiguous(x, weight, bias, initial_state)
+    inputs = contiguous(x, weight, bias, initial_state)
     native.call("lengthwise_causal_conv1d", _sizes(x, weight), [*inputs, output])
     return output
 
@@ -60,7 +61,7 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     members, batch, _, channels = x.shape
     width = weight.shape[-1]
-    inputs = native.contiguous(x, weight, initial_state, gradient)
+    inputs = contiguous(x, weight, initial_state, gradient)
     room = [
         x.new_empty(shape)
         for shape in (
@@ -100,8 +101,8 @@ def _fake_backward(x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return tuple(x.new_empty(shape) for shape in shapes)
 
 
-native.register("causal_conv1d", _convolve, lambda x, *_: x.new_empty(x.shape))
-native.register("causal_conv1d_backward", _backward, _fake_backward, last=True)
+register("causal_conv1d", _convolve, lambda x, *_: x.new_empty(x.shape))
+register("causal_conv1d_backward", _backward, _fake_backward, last=True)
 torch.library.register_autograd(
-    "lengthwise::causal_conv1d", _differentiate, setup_context=_remember, lib=native.OPERATORS
+    "lengthwise::causal_conv1d", _differentiate, setup_context=_remember, lib=OPERATORS
 )

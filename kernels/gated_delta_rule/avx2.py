@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
+from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
 PREFERENCE = 20
 SEGMENT = 64
 """Tokens between two kept states, a multiple of the kernel's chunk: K / 64 of v's memory."""
 
-native.OPERATORS.define(
+OPERATORS.define(
     "gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log_decay,"
     " Tensor? initial_state, float scale, bool keep) -> (Tensor, Tensor, Tensor, Tensor)"
 )
-native.OPERATORS.define(
+OPERATORS.define(
     "gated_delta_rule_backward(Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log_decay,"
     " Tensor? initial_state, float scale, Tensor errors, Tensor entering,"
     " Tensor? output_gradient, Tensor? state_gradient)"
@@ -73,7 +74,7 @@ def _forward(
     scale: float,
     keep: bool,
 ) -> tuple[Tensor, ...]:
-    inputs = native.contiguous(q, k, v, beta, log_decay, initial_state)
+    inputs = contiguous(q, k, v, beta, log_decay, initial_state)
     output, state, errors, entering = _outputs(k, v, keep)
     kept = [errors, entering] if keep else [None, None]
     native.call(
@@ -92,7 +93,7 @@ def _backward(
     scale: float,
     *kept_and_gradients: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    inputs = native.contiguous(q, k, v, beta, log_decay, initial_state, *kept_and_gradients)
+    inputs = contiguous(q, k, v, beta, log_decay, initial_state, *kept_and_gradients)
     batch, _, heads, key_size = k.shape
     groups = native.value_groups(batch * heads, v.shape[-1])
     of_q, of_k = (k.new_empty(groups, *k.shape) for _ in range(2))
@@ -133,8 +134,8 @@ def _fake_backward(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, *_: Any) -> tu
     return (*(each.new_empty(each.shape) for each in (q, k, v, beta, beta)), state)
 
 
-native.register("gated_delta_rule", _forward, _fake_forward)
-native.register("gated_delta_rule_backward", _backward, _fake_backward, last=True)
+register("gated_delta_rule", _forward, _fake_forward)
+register("gated_delta_rule_backward", _backward, _fake_backward, last=True)
 torch.library.register_autograd(
-    "lengthwise::gated_delta_rule", _differentiate, setup_context=_remember, lib=native.OPERATORS
+    "lengthwise::gated_delta_rule", _differentiate, setup_context=_remember, lib=OPERATORS
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
+from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
 PREFERENCE = 20
@@ -17,11 +18,11 @@ CHUNK_SIZE = 32
 GROUP_SIZE = 32
 """Channels that one thread takes of a sequence: a multiple of sixteen, the widest vector."""
 
-native.OPERATORS.define(
+OPERATORS.define(
     "selective_scan(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
     " Tensor? initial_state, bool keep) -> (Tensor, Tensor, Tensor)"
 )
-native.OPERATORS.define(
+OPERATORS.define(
     "selective_scan_backward(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
     " Tensor? initial_state, Tensor entering, Tensor? output_gradient, Tensor? state_gradient)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
@@ -78,7 +79,7 @@ def _scan(
     initial_state: Tensor | None,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = native.contiguous(x, delta, A, B, C, D, initial_state)
+    inputs = contiguous(x, delta, A, B, C, D, initial_state)
     output, state, entering = _outputs(x, A, keep)
     tensors = [*inputs, output, state, entering if keep else None]
     native.call("lengthwise_selective_scan", _sizes(x, A), tensors)
@@ -108,7 +109,7 @@ def _scan_backward(
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    inputs = native.contiguous(
+    inputs = contiguous(
         x, delta, A, B, C, D, initial_state, entering, output_gradient, state_gradient
     )
     x_gradient, delta_gradient, *shares, initial_gradient = room = _gradients(x, A)
@@ -143,8 +144,8 @@ def _fake_backward(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, *rest: Any) -
     )
 
 
-native.register("selective_scan", _scan, _fake_scan)
-native.register("selective_scan_backward", _scan_backward, _fake_backward, last=True)
+register("selective_scan", _scan, _fake_scan)
+register("selective_scan_backward", _scan_backward, _fake_backward, last=True)
 torch.library.register_autograd(
-    "lengthwise::selective_scan", _differentiate, setup_context=_remember, lib=native.OPERATORS
+    "lengthwise::selective_scan", _differentiate, setup_context=_remember, lib=OPERATORS
 )

@@ -26,7 +26,9 @@ TIME_MAJOR = {"q", "k", "v", "beta", "log_decay", "x", "delta", "B", "C"}
 
 
 def backends(operator: str) -> list[str]:
-    return list(import_module(f"lengthwise.kernels.{operator}").BACKENDS)
+    """Those that take CPU tensors; `triton_cases.py` holds the other."""
+    found = import_module(f"lengthwise.kernels.{operator}").BACKENDS
+    return [name for name in found if name != "triton"]
 
 
 def accepts(case: Case, arguments: Arguments, backend: str) -> bool:

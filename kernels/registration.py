@@ -1,0 +1,80 @@
+"""How our kernels become torch custom operators: fake, vmap and derivative rules in one place.
+
+An operator so registered works in eager mode, under torch.compile, inside a CUDA graph and under
+torch.func.vmap with autograd outside it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lengthwise.kernels.members import join, part
+from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
+from torch.autograd import forward_ad
+
+OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
+UNDIFFERENTIABLE = "it works neither inside torch.func.grad nor in forward-mode differentiation"
+
+
+def inside_derivative() -> bool:
+    """Inside grad torch's rules for custom operators fail, and they give forward mode zeros."""
+    if torch.compiler.is_compiling():
+        return False
+    kinds = {each.key() for each in get_interpreter_stack() or ()}
+    by_transform = kinds & {TransformType.Grad, TransformType.Jvp}
+    return bool(by_transform) or forward_ad._current_level >= 0
+
+
+def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors as the kernels read them: row-major and without gaps."""
+    return [None if each is None else each.contiguous() for each in tensors]
+
+
+def _vmap_rule(name: str) -> Callable[..., Any]:
+    """The vmap rule of an operator whose tensors' first dimension may hold members.
+
+    A mapped dimension joins it, and leaves it again in every output.
+    """
+    operator = getattr(torch.ops.lengthwise, name)
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        members = info.batch_size
+        outputs = operator(
+            *(
+                join(each, dim, members) if isinstance(each, Tensor) else each
+                for each, dim in zip(args, in_dims, strict=True)
+            )
+        )
+        if isinstance(outputs, Tensor):
+            return part(outputs, members), 0
+        apart = tuple(part(each, members) for each in outputs)
+        return apart, (0,) * len(apart)
+
+    return rule
+
+
+def register(
+    name: str,
+    forward: Callable[..., Any],
+    fake: Callable[..., Any],
+    *,
+    devices: tuple[str, ...] = ("CPU",),
+    last: bool = False,
+) -> None:
+    """Gives the operator lengthwise::name, already defined, its device, fake and vmap rules.
+
+    The last derivative there is gets a rule that says so: torch would take zeros for its own.
+    """
+
+    def refuse(*_: Any) -> None:
+        raise NotImplementedError(
+            f"{name} has no derivative of its own; use backend='chunked' for second derivatives"
+        )
+
+    for device in devices:
+        OPERATORS.impl(name, forward, device)
+    torch.library.register_fake(f"lengthwise::{name}", fake, lib=OPERATORS)
+    torch.library.register_vmap(f"lengthwise::{name}", _vmap_rule(name), lib=OPERATORS)
+    if last:
+        torch.library.register_autograd(f"lengthwise::{name}", refuse, lib=OPERATORS)

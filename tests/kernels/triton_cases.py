@@ -1,0 +1,229 @@
+"""The tests of the Triton kernels, on an NVIDIA GPU where there is one, else interpreted.
+
+`test_triton.py` runs them in a process of their own: Triton decides on its first import whether it
+interprets.
+"""
+
+import importlib
+import inspect
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from lengthwise.harness.bench import gpu_check
+from lengthwise.harness.bench.gpu_check import (
+    Case,
+    check,
+    convolution_case,
+    delta_case,
+    linear_case,
+    relative_error,
+    scan_case,
+)
+from lengthwise.kernels import (
+    BackendUnavailableError,
+    gated_delta_rule,
+    gated_linear_attention,
+    gpu_plan,
+    selective_scan,
+)
+from lengthwise.kernels.gpu import launch
+from torch import Tensor
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SCAN: Any = importlib.import_module("lengthwise.kernels.selective_scan.triton")
+
+
+SHORT = [
+    delta_case((2, 1, 2, 16, 16), 0.1, 1.0),
+    delta_case((2, 37, 2, 16, 16), None, 2.0),
+    delta_case((1, 37, 2, 20, 40), 0.1, 1.9),
+    delta_case((1, 33, 1, 64, 80), 20.0, 0.0),
+    delta_case((1, 64, 1, 16, 16), None, 1.0, repeated=True),
+    delta_case((2, 33, 1, 16, 16), 0.0, 1.0, initial=False),
+    linear_case((2, 1, 2, 16, 16), 0.1),
+    linear_case((2, 37, 2, 24, 16), None),
+    linear_case((1, 70, 1, 16, 130), 20.0),
+    linear_case((1, 37, 2, 20, 40), 0.1, channel=True),
+    linear_case((2, 18, 1, 16, 16), 20.0, channel=True),
+    scan_case((2, 1, 3, 4)),
+    scan_case((1, 21, 40, 3)),
+    convolution_case((2, 1, 8, 4)),
+    convolution_case((1, 63, 70, 4)),
+    convolution_case((2, 9, 16, 1)),
+]
+LONG = [
+    delta_case((1, 75, 2, 16, 16), 0.1, 1.9),
+    delta_case((1, 70, 1, 130, 16), None, 1.0),
+    linear_case((1, 75, 1, 16, 16), 0.1),
+    linear_case((1, 75, 1, 16, 16), None),
+    linear_case((1, 70, 1, 20, 16), 0.1, channel=True),
+]
+
+
+@pytest.mark.parametrize("case", SHORT, ids=lambda case: f"{case.operator}-{case.name}")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["float32", "float16"])
+def test_output_state_and_gradients_equal_the_float64_recurrence(
+    case: Case, dtype: torch.dtype
+) -> None:
+    error = check(case, dtype, DEVICE)
+    assert error.ok, error
+
+
+@pytest.mark.parametrize("case", LONG, ids=lambda case: f"{case.operator}-{case.name}")
+def test_segments_side_by_side_equal_the_float64_recurrence(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_plan, "SEGMENT", 32)
+    error = check(case, torch.float32, DEVICE)
+    assert error.ok, error
+
+
+def test_segments_of_a_scan_equal_the_float64_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SCAN, "TILE", 2)
+    error = check(scan_case((1, 70, 4, 2)), torch.float32, DEVICE)
+    assert error.ok, error
+
+
+def test_a_scan_of_one_segment_walks_its_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SCAN, "SEGMENTS", 1)
+    error = check(scan_case((1, 50, 4, 2)), torch.float32, DEVICE)
+    assert error.ok, error
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_the_inverse_keeps_its_digits_for_one_repeated_key_and_beta_2(size: int) -> None:
+    from lengthwise.kernels.gpu_systems import invert_systems
+
+    keys = torch.zeros(1, size, 1, 16, device=DEVICE)
+    keys[..., 0] = 1
+    beta = torch.full((1, size, 1), 2.0, device=DEVICE)
+    inverse = torch.full((1, 1, size, size), torch.nan, device=DEVICE)
+    constants: dict[str, Any] = {"K": 16, "BK": 16, "C": size, "GATE": 0, "DOT": "tf32x3"}
+    launch(invert_systems, 1, 1, warps=1)(keys, beta, None, inverse, size, 1, **constants)
+    system = torch.eye(size) + 2 * torch.ones(size, size).tril(-1)
+    expected = torch.linalg.inv(system.double())
+    assert relative_error(inverse[0, 0].cpu(), expected) <= 1e-6
+
+
+def _inputs(length: int, *, decay: float) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, length, 1, 16, generator=generator) for _ in range(3))
+    k = torch.nn.functional.normalize(k, dim=-1)
+    beta = torch.rand(1, length, 1, generator=generator)
+    return [each.to(DEVICE) for each in (q, k, v, beta, torch.full_like(beta, decay))]
+
+
+def _gradients(inputs: list[Tensor], backend: str) -> list[Tensor]:
+    leaves = [each.detach().requires_grad_() for each in inputs]
+    output, state = gated_delta_rule(*leaves, backend=backend)
+    return [output, *torch.autograd.grad(output.sin().sum() + state.sin().sum(), leaves)]
+
+
+def test_the_gradient_of_a_strong_decay_keeps_its_digits() -> None:
+    inputs = _inputs(40, decay=-20.0)
+    expected = _gradients([each.double() for each in inputs], "reference")
+    for found, exact in zip(_gradients(inputs, "triton"), expected, strict=True):
+        assert relative_error(found, exact) <= 1e-5
+
+
+def test_a_decay_of_minus_infinity_forgets_everything() -> None:
+    inputs = _inputs(40, decay=-0.1)
+    inputs[4][:, 13] = -torch.inf
+    expected = _gradients([each.double() for each in inputs], "reference")
+    for found, exact in zip(_gradients(inputs, "triton"), expected, strict=True):
+        assert relative_error(found, exact) <= 1e-5
+    channels = inputs[4][..., None].expand(-1, -1, -1, 16)
+    q, k, v, *_ = inputs
+    found, _ = gated_linear_attention(q, k, v, channels, backend="triton")
+    exact, _ = gated_linear_attention(q, k, v, inputs[4], backend="reference")
+    assert relative_error(found, exact) <= 1e-5
+
+
+def test_the_same_call_gives_the_same_bits() -> None:
+    inputs = _inputs(70, decay=-0.1)
+    first, second = _gradients(inputs, "triton"), _gradients(inputs, "triton")
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_stacking_by_vmap_equals_one_call_a_member() -> None:
+    members = [_inputs(19, decay=-0.1 * index) for index in range(1, 3)]
+    stacked = [torch.stack(each).requires_grad_() for each in zip(*members, strict=True)]
+    output, _ = torch.func.vmap(partial(gated_delta_rule, backend="triton"))(*stacked)
+    gradients = torch.autograd.grad(output.sin().sum(), stacked)
+    for index, member in enumerate(members):
+        leaves = [each.clone().requires_grad_() for each in member]
+        alone, _ = gated_delta_rule(*leaves, backend="triton")
+        assert relative_error(output[index], alone) <= 1e-6
+        expected = torch.autograd.grad(alone.sin().sum(), leaves)
+        for found, one in zip(gradients, expected, strict=True):
+            assert relative_error(found[index], one) <= 1e-6
+
+
+def test_a_scan_stacks_members_that_have_their_own_rates() -> None:
+    generator = torch.Generator(DEVICE).manual_seed(0)
+    made = [scan_case((2, 9, 3, 2)).make(generator) for _ in range(2)]
+    members = [[value.float() for value in each.values()] for each in made]
+
+    def run(*each: Tensor) -> tuple[Tensor, Tensor]:
+        *inputs, state = each
+        return selective_scan(*inputs, initial_state=state, backend="triton")
+
+    stacked = [torch.stack(each).requires_grad_() for each in zip(*members, strict=True)]
+    output, _ = torch.func.vmap(run)(*stacked)
+    gradients = torch.autograd.grad(output.sin().sum(), stacked)
+    for index, member in enumerate(members):
+        leaves = [each.clone().requires_grad_() for each in member]
+        expected = torch.autograd.grad(run(*leaves)[0].sin().sum(), leaves)
+        for found, one in zip(gradients, expected, strict=True):
+            assert relative_error(found[index], one) <= 1e-6
+
+
+def test_the_operator_compiles_into_one_graph() -> None:
+    inputs = _inputs(20, decay=-0.1)
+    leaves = [each.requires_grad_() for each in inputs]
+
+    def run(*each: Tensor) -> Tensor:
+        return gated_delta_rule(*each, backend="triton")[0].sin().sum()
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    found = torch.autograd.grad(compiled(*leaves), leaves)
+    expected = torch.autograd.grad(run(*leaves), leaves)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_refusals_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = torch.zeros(1, 1, 1, 300, device=DEVICE)
+    with pytest.raises(BackendUnavailableError, match="head sizes go up to 256"):
+        gated_linear_attention(wide, wide, wide, backend="triton")
+    q = torch.zeros(1, 2, 1, 16, device=DEVICE)
+    run = torch.func.grad(
+        lambda each: gated_linear_attention(each, each, each, backend="triton")[0].sum()
+    )
+    with pytest.raises(BackendUnavailableError, match=r"neither inside torch\.func\.grad"):
+        run(q)
+    if DEVICE == "cpu":
+        half = q.bfloat16()
+        with pytest.raises(BackendUnavailableError, match="interpreter multiplies no bfloat16"):
+            gated_linear_attention(half, half, half, backend="triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    on_cpu = q.cpu()
+    with pytest.raises(BackendUnavailableError, match="computes on cuda, not on cpu"):
+        gated_linear_attention(on_cpu, on_cpu, on_cpu, backend="triton")
+
+
+def test_no_product_is_transposed_in_registers() -> None:
+    """Triton 3.4 to 3.7.0 miscompiles such a left factor on Hopper; tiles are loaded turned."""
+    names = ("gpu_gradients", "gpu_segments", "gpu_states", "gpu_systems", "gpu_tiles")
+    for name in names:
+        source = inspect.getsource(importlib.import_module(f"lengthwise.kernels.{name}"))
+        assert "tl.trans(" not in source
+        assert ".T" not in source
+
+
+def test_the_grid_of_the_gpu_check_covers_what_it_promises() -> None:
+    cases = list(gpu_check.cases())
+    assert {1, 65536} <= {case.length for case in cases}
+    assert any(case.length % 2 and case.length > 1 for case in cases)
+    assert len({(case.operator, case.name) for case in cases}) == len(cases)
