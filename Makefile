@@ -29,7 +29,7 @@ bench: .venv/installed
 docs: .venv/installed
 	$(BIN)/pytest README.md docs
 
-.venv/installed: pyproject.toml setup.py $(wildcard kernels/*.h kernels/*.cpp kernels/*/*.h kernels/*/*.cpp)
+.venv/installed: pyproject.toml setup.py kernels/sources.py $(wildcard kernels/*.h kernels/*.cpp kernels/*/*.h kernels/*/*.cpp)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'

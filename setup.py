@@ -29,7 +29,7 @@ def library(name: str, flags: list[str]) -> Extension:
         sources=[file for file in FILES if file.endswith(".cpp")],
         depends=FILES,
         define_macros=[("LENGTHWISE_SOURCES", str(CODE["digest"](Path("kernels"))))],
-        extra_compile_args=["-std=c++17", "-O3", *flags, "-pthread"],
+        extra_compile_args=["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", *flags, "-pthread"],
         extra_link_args=["-pthread"],
         language="c++",
         optional=True,
@@ -38,6 +38,10 @@ def library(name: str, flags: list[str]) -> Extension:
 
 class BuildLibrary(build_ext):
     """Names the library so that nothing takes it for a Python module: ctypes loads it."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = None  # all libraries are compiled from the same sources to the same objects
 
     def get_ext_filename(self, fullname: str) -> str:
         return f"{fullname.replace('.', '/')}.x86_64.so"
@@ -53,6 +57,7 @@ setup(
         )
     ],
     package_dir={f"lengthwise.{room}": room for room in HOUSE},
+    include_package_data=False,
     package_data={"": ["py.typed", "*.html", "*.css"]},
     cmdclass={"build_ext": BuildLibrary},
     ext_modules=[library(*build) for build in BUILDS.items()] if X86_64 else [],

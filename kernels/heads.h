@@ -8,6 +8,8 @@ namespace lengthwise {
 
 // A task is one head of one sequence and a group of its value columns, which do not know of one
 // another.
+constexpr int STRIP = 32 / LANES;  // vectors of a row that are worked on together
+
 struct Heads {
   Index batch, length, heads, keys, values;
   Index segment;  // tokens between two states that are kept for the backward pass
@@ -23,9 +25,9 @@ struct Heads {
     return threads_for(batch * heads * length * keys * values, threads);
   }
 
-  // The columns do not change with their groups, so there are as many as threads.
+  // Value columns do not change with their groups, but each group needs the scores.
   void share_out(Index hands) {
-    groups = std::clamp<Index>(hands / (batch * heads), 1, ceil_div(values, 2 * LANES));
+    groups = std::clamp<Index>(hands / (batch * heads), 1, ceil_div(values, 16));
   }
 };
 
@@ -107,16 +109,6 @@ struct Strip {
     w < W - 1 ? lengthwise::store(to + w * LANES, value) : last.store(to + w * LANES, value);
   }
 };
-
-// Calls body(column, number of vectors as a constant) until all value columns of a head are done.
-template <class Body>
-void over_strips(Index values, const Body& body) {
-  Index column = 0;
-  for (; column + 4 * LANES <= values; column += 4 * LANES) {
-    body(column, std::integral_constant<int, 4>());
-  }
-  for (; column < values; column += LANES) body(column, std::integral_constant<int, 1>());
-}
 
 // The states of one segment's chunks, transposed [V][K], in scratch.
 struct States {

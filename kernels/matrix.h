@@ -136,14 +136,14 @@ inline void load_row(const float* from, Index count, float factor, float* to) {
   const Vector f = broadcast(factor);
   Index j = 0;
   for (; j + LANES <= count; j += LANES) store(to + j, mul(f, load(from + j)));
-  if (j < count) store(to + j, mul(f, load(from + j, first(count - j))));
+  if (j < count) store(to + j, mul(f, load(from + j, lane_mask(count - j))));
 }
 
 inline void store_row(const float* from, Index count, float factor, float* to) {
   const Vector f = broadcast(factor);
   Index j = 0;
   for (; j + LANES <= count; j += LANES) store(to + j, mul(f, load(from + j)));
-  if (j < count) store(to + j, mul(f, load(from + j)), first(count - j));
+  if (j < count) store(to + j, mul(f, load(from + j)), lane_mask(count - j));
 }
 
 // Asks for rows that will be read soon: the steps between them are too wide for the processor to guess.
@@ -176,14 +176,14 @@ inline float dot(Index count, const float* a, const float* b) {
   return sum(total);
 }
 
-inline void scale_row(Index count, float factor, float* row) { load_row(row, count, factor, row); }
-
-// Calls body(column, number of vectors as a constant) until all columns are done.
-template <class Body>
+// Calls body(column, number of vectors as a constant) until all columns are done: W at a time, then
+// one by one.
+template <int W, class Body>
 void over_columns(Index columns, const Body& body) {
-  constexpr int W = 32 / LANES;
   Index column = 0;
-  for (; column + 32 <= columns; column += 32) body(column, std::integral_constant<int, W>());
+  for (; column + W * LANES <= columns; column += W * LANES) {
+    body(column, std::integral_constant<int, W>());
+  }
   for (; column < columns; column += LANES) body(column, std::integral_constant<int, 1>());
 }
 

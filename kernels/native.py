@@ -21,11 +21,20 @@ def find() -> tuple[ctypes.CDLL | None, str | None]:
     if not capability.startswith(("AVX2", "AVX512")):
         return None, f"the processor has no AVX2 (torch uses {capability})"
     names = ["libavx512", "libavx2"] if capability.startswith("AVX512") else ["libavx2"]
-    paths = [path for name in names if (path := FOLDER / f"{name}.x86_64.so").exists()]
-    if not paths:
-        return None, "its library was not built when Lengthwise was installed (no C++ compiler?)"
+    reasons: list[str] = []
+    for path in (FOLDER / f"{name}.x86_64.so" for name in names):
+        library, reason = _open(path) if path.exists() else (None, None)
+        if library:
+            return library, None
+        if reason:
+            reasons.append(reason)
+    absent = "its library was not built when Lengthwise was installed (no C++ compiler?)"
+    return None, reasons[0] if reasons else absent
+
+
+def _open(path: Path) -> tuple[ctypes.CDLL | None, str | None]:
     try:
-        library = ctypes.CDLL(str(paths[0]))
+        library = ctypes.CDLL(str(path))
         built_from = library.lengthwise_sources
     except (OSError, AttributeError) as error:
         return None, f"its library does not load: {error}"
@@ -77,9 +86,15 @@ def floats(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if each is None else each.float() for each in tensors]
 
 
-def value_groups(heads: int, value_size: int) -> int:
-    """Groups of a head's value columns for the backward pass, where threads outnumber heads."""
-    return max(1, min(torch.get_num_threads() // heads, value_size // 16))
+def value_groups(k: Tensor, v: Tensor) -> int:
+    """Groups of a head's value columns for the backward pass, where threads outnumber heads.
+
+    Of k [B, T, H, K] and v [B, T, H, V]; as many as there is work for, by the kernels' own measure.
+    """
+    batch, _, heads, _ = k.shape
+    value_size = v.shape[-1]
+    hands = min(torch.get_num_threads(), k.numel() * value_size >> 18)
+    return max(1, min(hands // (batch * heads), (value_size + 15) // 16))
 
 
 def total(*shares: Tensor) -> list[Tensor]:

@@ -14,7 +14,8 @@ def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> d
         The size of each dimension.
 
     Raises:
-        ValueError: a tensor has another number of dimensions or a size that contradicts another's.
+        ValueError: a tensor has another number of dimensions, a size that contradicts another's, or
+            a size of 0.
 
     >>> check_shapes("op", q=(torch.zeros(2, 3), "B T"), v=(torch.zeros(2, 3, 5), "B T V"))
     {'B': 2, 'T': 3, 'V': 5}
@@ -38,6 +39,11 @@ def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> d
                     f"not {list(tensor.shape)}"
                 )
             owner.setdefault(dimension, name)
+    for dimension, size in sizes.items():
+        if size == 0:
+            raise ValueError(
+                f"{operator}: {dimension} is 0 in {owner[dimension]}; there must be some"
+            )
     return sizes
 
 

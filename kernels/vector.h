@@ -28,7 +28,7 @@ using Vector = __m512;
 using Mask = __mmask16;
 constexpr Index LANES = 16;
 
-inline Mask first(Index count) { return static_cast<Mask>((1u << count) - 1); }
+inline Mask lane_mask(Index count) { return static_cast<Mask>((1u << count) - 1); }
 inline Vector load(const float* from) { return _mm512_loadu_ps(from); }
 inline Vector load(const float* from, Mask mask) { return _mm512_maskz_loadu_ps(mask, from); }
 inline void store(float* to, Vector value) { _mm512_storeu_ps(to, value); }
@@ -53,7 +53,7 @@ using Vector = __m256;
 using Mask = __m256i;
 constexpr Index LANES = 8;
 
-inline Mask first(Index count) {
+inline Mask lane_mask(Index count) {
   const __m256i order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), order);
 }
@@ -85,7 +85,7 @@ inline float sum(Vector a) {
 class Lanes {
  public:
   explicit Lanes(Index count)
-      : whole_(count >= LANES), mask_(first(std::min(count, LANES))) {}
+      : whole_(count >= LANES), mask_(lane_mask(std::min(count, LANES))) {}
 
   Vector load(const float* from) const {
     return whole_ ? lengthwise::load(from) : lengthwise::load(from, mask_);
@@ -124,23 +124,8 @@ inline Vector exp(Vector x) {
   return mul(p, low_bits_as_exponent(shifted));
 }
 
-// [channels][N] → [N][LANES], zeros beyond the last channel.
-inline void gather(const float* from, Index count, Index states, float* tile) {
-  for (Index n = 0; n < states; ++n) {
-    for (Index lane = 0; lane < LANES; ++lane) {
-      tile[n * LANES + lane] = from != nullptr && lane < count ? from[lane * states + n] : 0.0f;
-    }
-  }
-}
-
-inline void scatter(const float* tile, Index count, Index states, float* to) {
-  for (Index lane = 0; lane < count; ++lane) {
-    for (Index n = 0; n < states; ++n) to[lane * states + n] = tile[n * LANES + lane];
-  }
-}
-
 // An array that may be absent, from an offset on.
-inline const float* at(const float* base, Index offset) { return base ? base + offset : nullptr; }
+inline const float* offset(const float* base, Index n) { return base ? base + n : nullptr; }
 
 inline void add_to(float* sum, Vector value) { store(sum, add(load(sum), value)); }
 
@@ -156,19 +141,19 @@ class FlushDenormals {
   unsigned before_;
 };
 
-// How many of the threads are worth waking for so many multiply-adds, each for some ten microseconds.
+// How many of the threads are worth waking for so many multiply-adds: each gets 10 to 30 µs of them.
 inline Index threads_for(Index operations, Index threads) {
-  return std::clamp<Index>(operations >> 20, 1, std::max<Index>(threads, 1));
+  return std::clamp<Index>(operations >> 18, 1, std::max<Index>(threads, 1));
 }
 
-// Runs work() on up to `hands` threads, the calling one among them: on torch's own OpenMP threads
-// where its library is loaded, since those spin after every torch operation and would otherwise be
-// in the way of ours; else on threads started for the call.
+// Runs work() on the calling thread and at least `hands` − 1 more where as many can be had: torch's own
+// OpenMP threads where its library is loaded, since those spin after every torch operation and would
+// otherwise be in the way of ours. It takes all of them, since a smaller team would end the others.
 template <class Work>
 void on_threads(Index hands, const Work& work) {
   if (hands > 1 && GOMP_parallel != nullptr) {
     const auto enter = [](void* data) { (*static_cast<const Work*>(data))(); };
-    GOMP_parallel(enter, const_cast<Work*>(&work), static_cast<unsigned>(hands), 0);
+    GOMP_parallel(enter, const_cast<Work*>(&work), 0, 0);
     return;
   }
   std::vector<std::thread> helpers;
@@ -192,8 +177,9 @@ bool in_parallel(Index tasks, Index threads, Index floats, const Body& body) {
   float* scratch = static_cast<float*>(memory);
   std::atomic<Index> next_hand{0}, next_task{0};
   on_threads(hands, [&] {
-    const FlushDenormals flush;
     const Index hand = next_hand.fetch_add(1, std::memory_order_relaxed);
+    if (hand >= hands) return;
+    const FlushDenormals flush;
     for (Index task; (task = next_task.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
       body(task, scratch + hand * stride);
     }

@@ -55,26 +55,44 @@ def kernels(
         ),
     ] = None,
     longest: Annotated[
-        int,
-        typer.Option(min=128, help="The sweep's last length; a million tokens take 2 to 12 GiB."),
-    ] = 2**20,
+        int | None,
+        typer.Option(
+            min=128,
+            help="The sweep's last length; 2^20 tokens, which take 2 to 12 GiB, unless given.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="On a GPU: hold every operator against float64 as well."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Measure the operators beside other people's implementations, in one run.
 
-    Every contender takes one turn a round; times are medians over the rounds, ratios medians of
-    the ratios within a round.
+    On a CPU every contender takes one turn a round; times are medians over the rounds, ratios
+    medians of the ratios within a round. On a GPU (--device cuda) the report is Markdown: GPU time,
+    launches, wall time with and without a CUDA graph, peak memory, first call.
     """
     from lengthwise.harness.bench.kernels import options, run
+    from lengthwise.harness.bench.kernels.sweep import LONGEST
 
+    if device == "cuda":
+        given = {"--operator": operator, "--rounds": rounds, "--threads": threads, "--sweep": sweep}
+        options.on_gpu(given | {"--out": out, "--longest": longest, "--json": as_json})
+        from lengthwise.harness.bench.gpu_report import report
+
+        for line in report(check=check):
+            print(line, flush=True)
+        return
+    options.on_cpu(check=check)
     asked = options.operators(operator)
     place = options.device(device)
-    figure = options.figure(out, swept=sweep is not None)
+    figure = options.figure(out, longest, swept=sweep is not None)
     shown = Console(quiet=as_json)
     with options.using_threads(threads):
         shown.print(run.setting(), style="dim", highlight=False, soft_wrap=True)
         if sweep:
-            lengths = options.lengths(longest)
+            lengths = options.lengths(longest or LONGEST)
             numbers = run.against_length(asked, lengths, rounds or 3, figure, shown)
         else:
             numbers = run.side_by_side(asked, place, rounds or 7, shown)

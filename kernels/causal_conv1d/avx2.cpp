@@ -69,8 +69,8 @@ struct Window {
   Window(const Sizes& s_, const Inputs& in, const Group& group_, float* scratch)
       : s(s_), group(group_), x(in.x), filter(scratch), before(scratch + s_.width * GROUP) {
     const Index kept = s.width - 1;
-    load_steps(at(in.weight, group.weight(s) * s.width), group, s.width, filter);
-    load_steps(at(in.initial, group.state(s) * kept), group, kept, before);
+    load_steps(offset(in.weight, group.weight(s) * s.width), group, s.width, filter);
+    load_steps(offset(in.initial, group.state(s) * kept), group, kept, before);
   }
 
   // x_t, or what came t steps before the first token.

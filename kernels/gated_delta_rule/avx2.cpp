@@ -36,7 +36,7 @@ Index forward(const Heads& s, const Inputs& in, const Outputs& out, Index task, 
 
   const Place place(s, task);
   const Index columns = padded(place.columns);
-  place.load_state(at(in.initial, place.state()), state);
+  place.load_state(offset(in.initial, place.state()), state);
   for (Index begin = 0; begin < s.length; begin += CHUNK) {
     if (out.entering && begin > 0 && begin % s.segment == 0) {
       place.store_state(state, out.entering + place.kept(begin / s.segment));
@@ -48,7 +48,7 @@ Index forward(const Heads& s, const Inputs& in, const Outputs& out, Index task, 
     place.expect_keys(next, coming, in.k);
     place.expect_values(next, coming, in.v);
     multiply(2 * chunk.rows, s.keys, columns, chunk.qk, state, reads);
-    over_columns(columns, [&](Index at, auto width) {
+    over_columns<STRIP>(columns, [&](Index at, auto width) {
       chunk.correct<width()>(at, reads, errors, corrections);
     });
     place.store_values(begin, chunk.rows, reads, out.o);
@@ -90,10 +90,10 @@ Index backward(const Heads& s, const Inputs& in, const float* kept, const float*
 
   const Place place(s, task);
   const Index columns = padded(place.columns), width = padded(s.keys);
-  place.load_state(at(grad.final, place.state()), gradients.flow);
+  place.load_state(offset(grad.final, place.state()), gradients.flow);
   for (Index segment = s.segments() - 1; segment >= 0; --segment) {
     const Index first = segment * s.segment, last = std::min(first + s.segment, s.length);
-    place.load_state(segment ? entering + place.kept(segment) : at(in.initial, place.state()),
+    place.load_state(segment ? entering + place.kept(segment) : offset(in.initial, place.state()),
                      entered);
     transpose(width, columns, entered, states[0]);
     recompute(in, place, kept, first, last, chunk, gradients, states);

@@ -48,7 +48,7 @@ struct ChunkGradients {
   void through_corrections(const Chunk& chunk, Index keys, Index columns) {
     multiply(chunk.rows, keys, columns, chunk.keys(), flow, written);
     clear(chunk.rows, LANES, to_beta);
-    over_columns(columns, [&](Index at, auto width) { propagate<width()>(chunk, at); });
+    over_columns<STRIP>(columns, [&](Index at, auto width) { propagate<width()>(chunk, at); });
   }
 
   template <int W>

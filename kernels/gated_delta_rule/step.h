@@ -38,7 +38,7 @@ void step_columns(const Heads& s, const Inputs& in, Index head, Index column, fl
 inline void step(const Heads& s, const Inputs& in, Index head, float* o, float* final) {
   float scores = 0.0f;
   for (Index p = 0; p < s.keys; ++p) scores += in.q[head * s.keys + p] * in.k[head * s.keys + p];
-  over_strips(s.values, [&](Index column, auto width) {
+  over_columns<4>(s.values, [&](Index column, auto width) {
     step_columns<width()>(s, in, head, column, scores, o, final);
   });
 }

@@ -32,7 +32,7 @@ Index forward(const Heads& s, const Inputs& in, const Outputs& out, Index task, 
 
   const Place place(s, task);
   const Index columns = padded(place.columns);
-  place.load_state(at(in.initial, place.state()), state);
+  place.load_state(offset(in.initial, place.state()), state);
   for (Index begin = 0; begin < s.length; begin += CHUNK) {
     if (out.entering && begin > 0 && begin % s.segment == 0) {
       place.store_state(state, out.entering + place.kept(begin / s.segment));
@@ -46,7 +46,7 @@ Index forward(const Heads& s, const Inputs& in, const Outputs& out, Index task, 
     if (in.decays > 1) place.expect_keys(next, coming, in.log_decay);
     chunk.with_decayed_keys([&](Index i) { chunk.score_row(i); });
     multiply(chunk.rows, s.keys, columns, chunk.read, state, outputs);
-    over_columns(columns, [&](Index column, auto width) {
+    over_columns<STRIP>(columns, [&](Index column, auto width) {
       chunk.read_values<width()>(column, outputs);
     });
     place.store_values(begin, chunk.rows, outputs, out.o);
@@ -86,10 +86,10 @@ Index backward(const Heads& s, const Inputs& in, const float* entering, const Gr
 
   const Place place(s, task);
   const Index columns = padded(place.columns);
-  place.load_state(at(grad.final, place.state()), gradients.flow);
+  place.load_state(offset(grad.final, place.state()), gradients.flow);
   for (Index segment = s.segments() - 1; segment >= 0; --segment) {
     const Index first = segment * s.segment, last = std::min(first + s.segment, s.length);
-    place.load_state(segment ? entering + place.kept(segment) : at(in.initial, place.state()),
+    place.load_state(segment ? entering + place.kept(segment) : offset(in.initial, place.state()),
                      entered);
     transpose(chunk.width, columns, entered, states[0]);
     recompute(in, place, chunk, first, last, states);

@@ -93,7 +93,7 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     inputs = contiguous(q, k, v, log_decay, initial_state, *kept_and_gradients)
     batch, _, heads, key_size = k.shape
-    groups = native.value_groups(batch * heads, v.shape[-1])
+    groups = native.value_groups(k, v)
     of_q, of_k = (k.new_empty(groups, *k.shape) for _ in range(2))
     of_decay = k.new_empty(groups, *(0,) if log_decay is None else log_decay.shape)
     of_v, of_initial = v.new_empty(v.shape), v.new_empty(batch, heads, key_size, v.shape[-1])

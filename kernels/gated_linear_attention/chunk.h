@@ -7,6 +7,7 @@
 namespace lengthwise::gated_linear_attention {
 
 constexpr Index CHUNK = 16;
+static_assert(CHUNK % 16 == 0, "rows of a chunk are whole vectors");
 
 struct Inputs {
   const float *q, *k, *v, *log_decay, *initial;

@@ -35,7 +35,7 @@ inline void step(const Heads& s, const Inputs& in, Index head, float* decays, fl
   std::fill(decays, decays + s.keys, in.decays == 1 ? in.log_decay[head] : 0.0f);
   if (in.decays > 1) load_row(in.log_decay + head * s.keys, s.keys, 1.0f, decays);
   for (Index j = 0; j < s.keys; j += LANES) store(decays + j, exp(load(decays + j)));
-  over_strips(s.values, [&](Index column, auto width) {
+  over_columns<4>(s.values, [&](Index column, auto width) {
     step_columns<width()>(s, in, head, column, decays, o, final);
   });
 }

@@ -11,6 +11,21 @@ using namespace lengthwise;
 
 namespace {
 
+// [channels][N] → [N][LANES], zeros beyond the last channel.
+void gather(const float* from, Index count, Index states, float* tile) {
+  for (Index n = 0; n < states; ++n) {
+    for (Index lane = 0; lane < LANES; ++lane) {
+      tile[n * LANES + lane] = from != nullptr && lane < count ? from[lane * states + n] : 0.0f;
+    }
+  }
+}
+
+void scatter(const float* tile, Index count, Index states, float* to) {
+  for (Index lane = 0; lane < count; ++lane) {
+    for (Index n = 0; n < states; ++n) to[lane * states + n] = tile[n * LANES + lane];
+  }
+}
+
 struct Sizes {
   Index members, batch, length, channels, states;
   Index chunk, group;  // steps of a chunk, blocks of a group
@@ -65,7 +80,7 @@ void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float
     const Block block(s, b);
     const Index k = (b - place.first) * tile;
     gather(in.A + (place.member * E + block.channel) * N, block.count, N, transitions + k);
-    gather(at(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states + k);
+    gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states + k);
   }
   for (Index chunk = 0; chunk < s.chunks(); ++chunk) {
     const Index begin = chunk * s.chunk, end = std::min(begin + s.chunk, s.length);
@@ -77,8 +92,7 @@ void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float
         const Index slot = place.sequence * (s.chunks() - 1) + chunk - 1;
         std::copy(h, h + tile, entering + (slot * s.blocks() + b) * tile);
       }
-      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
-                            : zero();
+      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel) : zero();
       for (Index t = begin; t < end; ++t) {
         const Index offset = (row + t) * E + block.channel;
         const float* B = in.B + (row + t) * N;
@@ -149,7 +163,7 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
     const Block block(s, b);
     const Index k = (b - place.first) * tile;
     gather(in.A + (place.member * E + block.channel) * N, block.count, N, transitions + k);
-    gather(at(grad.final, (place.sequence * E + block.channel) * N), block.count, N, flows + k);
+    gather(offset(grad.final, (place.sequence * E + block.channel) * N), block.count, N, flows + k);
   }
   std::fill(A_sums, A_sums + s.group * tile, 0.0f);
   std::fill(D_sums, D_sums + s.group * LANES, 0.0f);
@@ -168,12 +182,11 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
         const float* kept = entering + (slot * s.blocks() + b) * tile;
         std::copy(kept, kept + tile, states);
       } else {
-        gather(at(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states);
+        gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states);
       }
       recompute(s, in, block, row, steps, A, states, decays);
       std::fill(A_chunk, A_chunk + tile, 0.0f);
-      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel)
-                            : zero();
+      const Vector D = in.D ? block.lanes.load(in.D + place.member * E + block.channel) : zero();
       Vector D_sum = zero();
       for (Index i = steps - 1; i >= 0; --i) {
         const Index offset = (row + i) * E + block.channel;

@@ -232,6 +232,27 @@ def test_a_bad_call_is_refused(
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--check",), "--check: compares on a GPU"),
+        (("--longest", "256"), "--longest 256: only a sweep has lengths"),
+        (("--device", "cudo"), "did you mean 'cuda'"),
+        (("--device", "cuda", "--rounds", "3"), "--rounds: with --device cuda"),
+        (("--device", "cuda", "--sweep", "length"), "--sweep: with --device cuda"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    options: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert lengthwise(monkeypatch, "bench", "kernels", *options) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_cuda_without_a_gpu_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,8 +60,9 @@ int run_conv(Index members, Index length, Index channels, Index width, bool opti
              dx.data(), dweight.data(), dbias.data(), dbefore.data());
 }
 
-int run_heads(Index length, Index keys, Index values, Index groups, bool optional) {
-  const Index batch = 2, heads = 3, segment = 64, tokens = batch * length * heads;
+int run_heads(Index batch, Index heads, Index threads, Index length, Index keys, Index values,
+              Index groups, bool optional) {
+  const Index segment = 64, tokens = batch * length * heads;
   const Index state = batch * heads * keys * values;
   Floats q(tokens * keys, 0.1f), k(q), v(tokens * values, 0.2f), beta(tokens, 0.5f), o(v), errors(v);
   Floats g(tokens * keys, -0.1f), initial(state, 0.1f), final(state), dinitial(state), dv(v);
@@ -73,20 +74,20 @@ int run_heads(Index length, Index keys, Index values, Index groups, bool optiona
   int wrong = 0;
   for (float* kept : {errors.data(), static_cast<float*>(nullptr)}) {
     wrong |= delta::lengthwise_gated_delta_rule(
-        batch, length, heads, keys, values, segment, 0.5, 2, q.data(), k.data(), v.data(),
+        batch, length, heads, keys, values, segment, 0.5, threads, q.data(), k.data(), v.data(),
         beta.data(), decay, first, o.data(), final.data(), kept, kept ? entering.data() : nullptr);
   }
   wrong |= delta::lengthwise_gated_delta_rule_backward(
-      batch, length, heads, keys, values, segment, groups, 0.5, 2, q.data(), k.data(), v.data(),
+      batch, length, heads, keys, values, segment, groups, 0.5, threads, q.data(), k.data(), v.data(),
       beta.data(), decay, first, errors.data(), entering.data(), o.data(), dfinal, dq.data(),
       dk.data(), dv.data(), dbeta.data(), dg.data(), dinitial.data());
   for (Index decays : {Index{0}, Index{1}, keys}) {
     const float* each = decays ? g.data() : nullptr;
     wrong |= linear::lengthwise_gated_linear_attention(
-                 batch, length, heads, keys, values, segment, decays, 0.5, 2, q.data(), k.data(),
+                 batch, length, heads, keys, values, segment, decays, 0.5, threads, q.data(), k.data(),
                  v.data(), each, first, o.data(), final.data(), entering.data()) |
              linear::lengthwise_gated_linear_attention_backward(
-                 batch, length, heads, keys, values, segment, decays, groups, 0.5, 2, q.data(),
+                 batch, length, heads, keys, values, segment, decays, groups, 0.5, threads, q.data(),
                  k.data(), v.data(), each, first, entering.data(), o.data(), dfinal, dq.data(),
                  dk.data(), dv.data(), dg.data(), dinitial.data());
   }
@@ -95,7 +96,7 @@ int run_heads(Index length, Index keys, Index values, Index groups, bool optiona
 
 int main() {
   int wrong = 0;
-  for (Index length : {1, 31, 33, 70, 1000})  // the longest is worth a second thread
+  for (Index length : {1, 16, 31, 33, 64, 65, 70, 1000})  // the longest is worth a second thread
     for (bool optional : {false, true}) {
       for (Index members : {1, 2})
         for (Index channels : {1, 7, 8, 41, 70})
@@ -105,7 +106,10 @@ int main() {
           }
       for (Index keys : {1, 8, 19})
         for (Index values : {1, 8, 40, 83})
-          for (Index groups : {1, 3}) wrong |= run_heads(length, keys, values, groups, optional);
+          for (Index groups : {1, 3}) {
+            wrong |= run_heads(2, 3, 2, length, keys, values, groups, optional);
+            wrong |= run_heads(1, 1, 8, length, keys, values, groups, optional);
+          }
     }
   std::puts(wrong ? "out of memory" : "clean");
   return wrong;

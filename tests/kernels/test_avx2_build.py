@@ -59,11 +59,52 @@ def test_a_processor_without_avx2_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 @needs_library
 @pytest.mark.skipif(not WIDE, reason="no AVX-512 here, so the AVX2 build is what all tests use")
 def test_the_narrower_build_passes_too() -> None:
-    tests = Path(__file__).with_name("test_operators.py")
-    command = [sys.executable, "-m", "pytest", "-q", str(tests), "-k", "avx2"]
+    files = ("test_operators.py", "test_avx2.py", "test_avx2_heads.py")
+    tests = [str(Path(__file__).with_name(name)) for name in files]
+    program = (
+        "import sys, pytest; from lengthwise.kernels import native;"
+        "assert native.LIBRARY.lengthwise_lanes() == 8;"
+        "sys.exit(pytest.main(['-q', *sys.argv[1:], '-k', 'avx2']))"
+    )
     environment = os.environ | {"ATEN_CPU_CAPABILITY": "avx2"}
+    command = [sys.executable, "-c", program, *tests]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert ran.returncode == 0, ran.stdout
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@needs_library
+@pytest.mark.skipif(
+    not WIDE, reason="no AVX-512 here, so there is no wider build to fall back from"
+)
+@pytest.mark.parametrize("wider", [None, b"", "stale"])
+def test_a_missing_broken_or_stale_wider_build_leaves_the_other_in_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wider: bytes | str | None
+) -> None:
+    assert native.LIBRARY is not None
+    built_from = native.LIBRARY.lengthwise_sources()
+    narrow = (native.FOLDER / "libavx2.x86_64.so").read_bytes()
+    (tmp_path / "libavx2.x86_64.so").write_bytes(narrow)
+    if wider is not None:
+        copy = tmp_path / "libavx512.x86_64.so"
+        copy.write_bytes(wider if isinstance(wider, bytes) else _of_others(narrow, built_from))
+    monkeypatch.setattr(native, "sources", lambda _: ["any"])
+    monkeypatch.setattr(native, "digest", lambda _: built_from)
+    library, missing = native.find()
+    assert missing is None
+    assert library is not None
+
+    monkeypatch.setattr(native, "FOLDER", tmp_path)
+    library, missing = native.find()
+    assert missing is None
+    assert library is not None
+    assert library.lengthwise_lanes() == 8
+
+
+def _of_others(library: bytes, built_from: int) -> bytes:
+    """The library as if built from other sources."""
+    mine = built_from.to_bytes(8, "little")
+    assert library.count(mine) == 1
+    return library.replace(mine, (1).to_bytes(8, "little"))
 
 
 @pytest.mark.skipif("AVX" not in torch.backends.cpu.get_cpu_capability(), reason="no AVX2 here")

@@ -160,6 +160,13 @@ def test_an_unknown_backend_is_refused_with_the_nearest_spelling() -> None:
         kernels.causal_conv1d(torch.randn(1, 3, 2), torch.randn(2, 4), backend="chunk")
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 2, 4), (1, 0, 2, 4), (1, 3, 0, 4), (1, 3, 2, 0)])
+def test_an_empty_dimension_is_named(shape: tuple[int, ...]) -> None:
+    q = torch.randn(shape)
+    with pytest.raises(ValueError, match=r"[BTHK] is 0 in q"):
+        kernels.gated_linear_attention(q, q, q)
+
+
 def test_contradicting_shapes_are_named() -> None:
     q = torch.randn(1, 3, 2, 4)
     with pytest.raises(ValueError, match=r"k must be \[B, T, H, K\] with T = 3 as in q"):

@@ -1,7 +1,7 @@
 """What the command was asked for, checked: operators, device, threads, lengths, figure."""
 
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -33,22 +33,50 @@ def device(name: str) -> ModuleType:
     """The file of `devices/` that says what is measured on a device.
 
     Raises:
-        InputError: no such device is measured, or this machine has none.
+        InputError: no such device is measured.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no NVIDIA GPU here (see `lengthwise doctor`)")
     known = [info.name for info in pkgutil.iter_modules(devices.__path__)]
     if name not in known:
-        raise InputError(f"--device {name}: operators are not measured there{nearest(name, known)}")
+        near = nearest(name, [*known, "cuda"])
+        raise InputError(f"--device {name}: operators are not measured there{near}")
     return import_module(f"{devices.__name__}.{name}")
 
 
-def figure(out: Path | None, *, swept: bool) -> Path:
+def on_gpu(given: Mapping[str, object]) -> None:
+    """Refuses what only a CPU's measurement knows.
+
+    Raises:
+        InputError: one of the options was given, or there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no NVIDIA GPU here (see `lengthwise doctor`)")
+    for option, value in given.items():
+        if value:
+            raise InputError(
+                f"{option}: with --device cuda everything is measured once; leave it out"
+            )
+
+
+def on_cpu(*, check: bool) -> None:
+    """Refuses what only a GPU's measurement knows.
+
+    Raises:
+        InputError: the check was asked for.
+    """
+    if check:
+        raise InputError(
+            "--check: compares on a GPU; add --device cuda (on a CPU, `make test` does)"
+        )
+
+
+def figure(out: Path | None, longest: int | None, *, swept: bool) -> Path:
     """Where the figure of a sweep goes.
 
     Raises:
         InputError: there is no sweep to draw, or the file's ending names no format.
     """
+    if longest is not None and not swept:
+        raise InputError(f"--longest {longest}: only a sweep has lengths; add --sweep length")
     if out is None:
         return FIGURE
     if not swept:
