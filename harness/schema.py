@@ -32,6 +32,7 @@ def suite_schema() -> dict[str, Any]:
             "mixer": mixer,
             "mixers": several,
             "train": {"$ref": "#/$defs/TrainSettings"},
+            "model": {"$ref": "#/$defs/ModelSettings"},
         },
         "oneOf": [{"required": ["mixer"]}, {"required": ["mixers"]}],
         "additionalProperties": False,
