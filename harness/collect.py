@@ -14,6 +14,7 @@ from lengthwise.harness.report.results import (
     Results,
     frame,
 )
+from lengthwise.harness.report.tuning import tuning_of
 from lengthwise.harness.store import Store
 from lengthwise.harness.suite import Suite
 
@@ -52,6 +53,7 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
             "report made on": machine(),
             **({"overrides": ", ".join(plan["overrides"])} if plan["overrides"] else {}),
         },
+        tuning=tuning_of(tuned) if (tuned := store.tuning()) else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 import yaml
 from lengthwise.harness.plan import Run
+from lengthwise.harness.report.tuning import DEFAULT, TUNED
 from lengthwise.harness.settings import SuiteSettings
 from lengthwise.harness.suite import Suite
 from lengthwise.harness.sweep import NamedArchitecture, merged
@@ -17,9 +18,6 @@ from lengthwise.harness.tune.settings import StudySettings
 from lengthwise.harness.tune.study import Contender, Study
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
-
-DEFAULT, TUNED = "default", "tuned"
-"""The variants of the report of a study."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +111,12 @@ def record(study: Study, chosen: Mapping[str, Chosen | None], books: Mapping[str
             {
                 "name": each.name,
                 "options": each.options,
-                "label": each.label,
-                "direction": each.direction,
-                "is_share": each.is_share,
             }
             for each in study.objectives
         ],
         "budget": study.settings.budget.model_dump(),
         "sampler": study.settings.sampler,
         "pruner": study.pruner,
-        "evaluate": {"lengths": study.lengths, "examples": study.settings.evaluate.examples},
         "architectures": {
             each.label: {
                 "space": {p.path: p.to_json() for p in each.parameters},
@@ -145,7 +139,6 @@ def _trial(trial: FrozenTrial, contender: Contender) -> dict[str, Any]:
         "setting": setting_of(trial, contender),
         "values": trial.values if trial.state == TrialState.COMPLETE else None,
         "by_seed": trial.user_attrs.get("by_seed", []),
-        "intermediate": sorted(trial.intermediate_values.items()),
         "steps": trial.user_attrs.get("steps"),
         "attempts": trial.user_attrs.get("attempts", 1),
         "error": trial.user_attrs.get("error", ""),

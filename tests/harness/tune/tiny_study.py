@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 from lengthwise.harness.tune.bookkeeping import Book
 from lengthwise.harness.tune.storage import opened, sqlite
 from lengthwise.harness.tune.study import Study, load_study
