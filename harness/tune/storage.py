@@ -43,7 +43,7 @@ def opened(where: str) -> Iterator[BaseStorage]:
         raise InputError(
             f"{_named(where)}: needs a driver that is not installed: {error}"
         ) from None
-    except (*StorageErrors, RuntimeError) as error:
+    except (*StorageErrors, RuntimeError, ValueError) as error:
         raise InputError(f"{_named(where)}: cannot be used: {reason(error)}") from None
     try:
         yield storage

@@ -9,7 +9,7 @@ from lengthwise.harness.report.tuned_numbers import objective_axis
 from lengthwise.harness.report.tuning import Tuned, short
 from lengthwise.harness.tune.objective import Objective
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 ORDER = 8
 TITLE = "Slices of the space"
@@ -25,7 +25,7 @@ def build(results: Results) -> Section | None:
     known = [each for each in tuning.architectures if each.finished]
     panels = [
         Panel(
-            f"{each.architecture}: {short(path)}",
+            each.architecture,
             partial(_draw, tuned=each, path=path, objective=tuning.objectives[0]),
         )
         for each in known
@@ -87,6 +87,8 @@ def _draw(axes: Axes, tuned: Tuned, path: str, objective: Objective) -> None:
         axes.tick_params("x", colors=INK)
     elif "log" in space or "log_integer" in space:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(short(path))
