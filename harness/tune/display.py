@@ -33,6 +33,7 @@ def watching_trials(books: dict[str, Book], console: Console) -> Iterator[Watch]
     notes: dict[int, str] = {}
     doing: dict[int, str] = {}
     looked = 0.0
+    begin, before = time.monotonic(), sum(book.finished() for book in books.values())
 
     def look() -> None:
         for label, book in books.items():
@@ -65,6 +66,13 @@ def watching_trials(books: dict[str, Book], console: Console) -> Iterator[Watch]
         look()
     for label, book in books.items():
         console.print(f"[dim]✓[/] {escape(label)}: {outcome(book)}", highlight=False)
+    done, seconds = (
+        sum(book.finished() for book in books.values()) - before,
+        time.monotonic() - begin,
+    )
+    if done:
+        rate = f"{done} trials in {seconds:.0f} s: {done / seconds:.2f} trials a second"
+        console.print(f"[dim]✓[/] {rate}", highlight=False)
 
 
 def outcome(book: Book) -> str:
