@@ -154,24 +154,19 @@ def show(
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Suite files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Suite or study files.")],
     set_: SetOption = [],  # noqa: B006
 ) -> None:
-    """Check suite files without running anything: fields, options, lengths, models."""
+    """Check suite and study files without running anything: fields, options, lengths, models."""
     from lengthwise.harness.source import InputError
-    from lengthwise.harness.suite import load_suite
+    from lengthwise.harness.tune.check import checked
 
     problems: list[str] = []
     for file in files:
         try:
-            suite = load_suite(file, set_)
+            console.print(f"{file}: {checked(file, set_)}, nothing wrong", highlight=False)
         except InputError as error:
             problems.append(str(error))
-            continue
-        console.print(
-            f"{file}: {suite.name}: {len(suite.runs)} runs, nothing wrong", highlight=False
-        )
-
     if problems:
         raise InputError("\n".join(problems))
 
@@ -199,11 +194,15 @@ def check_plugin(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    what: Annotated[
+        Literal["suite", "study"], typer.Argument(help="Suites, or studies for tuning.")
+    ] = "suite",
+) -> None:
     """Print the JSON Schema of suite files, for editors to complete and check them."""
-    from lengthwise.harness.schema import suite_schema
+    from lengthwise.harness.schema import study_schema, suite_schema
 
-    print(json.dumps(suite_schema(), indent=2))
+    print(json.dumps(suite_schema() if what == "suite" else study_schema(), indent=2))
 
 
 @app.command()

@@ -41,7 +41,6 @@ class Metric:
     options: type[Settings]
     direction: Literal["maximize", "minimize"]
     of: Callable[[pd.DataFrame, Any], float]
-    means: str
 
 
 def _accuracy(scores: pd.DataFrame) -> pd.Series:
@@ -79,13 +78,13 @@ def _of_runs(column: str) -> Callable[[pd.DataFrame, Any], float]:
 
 
 METRICS = {
-    "capability": Metric(AtLength, "maximize", _capability, "accuracy at a length"),
-    "area": Metric(NoOptions, "maximize", _area, "area under accuracy against log length"),
-    "effective_length": Metric(Effective, "maximize", _effective, "tokens"),
-    "parameters": Metric(NoOptions, "minimize", _of_runs("parameters"), "parameters"),
-    "training_seconds": Metric(NoOptions, "minimize", _of_runs("training_seconds"), "seconds"),
-    "seconds": Metric(AtLength, "minimize", _at_length("seconds"), "seconds an example"),
-    "state_bytes": Metric(AtLength, "minimize", _at_length("state_bytes"), "bytes"),
+    "capability": Metric(AtLength, "maximize", _capability),
+    "area": Metric(NoOptions, "maximize", _area),
+    "effective_length": Metric(Effective, "maximize", _effective),
+    "parameters": Metric(NoOptions, "minimize", _of_runs("parameters")),
+    "training_seconds": Metric(NoOptions, "minimize", _of_runs("training_seconds")),
+    "seconds": Metric(AtLength, "minimize", _at_length("seconds")),
+    "state_bytes": Metric(AtLength, "minimize", _at_length("state_bytes")),
 }
 
 
@@ -113,7 +112,7 @@ class Objective:
         """
         if self.options.get("length"):
             return f"{self.name.replace('_', ' ')} at {self.options['length']:,} tokens"
-        return self.name.replace("_", " ")
+        return "area under capability" if self.name == "area" else self.name.replace("_", " ")
 
     @property
     def is_share(self) -> bool:

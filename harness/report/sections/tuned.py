@@ -85,7 +85,12 @@ def _draw(axes: Axes, tuning: Tuning, found: Measured, index: int) -> None:
     labels = [each.architecture for each in tuning.architectures]
     for row, each in enumerate(tuning.architectures):
         axes.annotate(
-            each.architecture, (0, row - 0.3), xycoords=("axes fraction", "data"), fontsize=6.5
+            each.architecture,
+            (0, row - 0.3),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=6.5,
         )
         for shift, variant, key in ((0.0, TUNED, "tuned, test"), (0.2, DEFAULT, "default, test")):
             values = [*found.get((each.architecture, variant), {}).values()]

@@ -35,7 +35,13 @@ def _draw(axes: Axes, tuned: Tuned) -> None:
     ordered = sorted(tuned.importance.items(), key=lambda item: -item[1])
     for row, (path, value) in enumerate(ordered):
         axes.barh(row, value, height=0.34, color=COLOURS[0], zorder=3)
-        axes.annotate(f"{short(path)}  {value:.2f}", (0.0, row - 0.26), fontsize=6.5)
+        axes.annotate(
+            f"{short(path)}  {value:.2f}",
+            (0.0, row - 0.26),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=6.5,
+        )
     axes.set_ylim(max(2.6, len(ordered) - 0.4), -0.7)
     axes.set_yticks([])
     axes.set_xlim(0, 1)
