@@ -1,6 +1,7 @@
 """What a study found: the chosen setting of each architecture, the suite it makes, the record."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -153,4 +154,10 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     if len({tuple(each.values) for each in complete}) < 2:
         return {}
     evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+    with warnings.catch_warnings():
+        # The best quarter is everything, many trials being equal: then nothing can be said.
+        warnings.filterwarnings("error", "Target and region quantiles", UserWarning)
+        try:
+            return optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except UserWarning:
+            return {}

@@ -13,7 +13,7 @@ from lengthwise.harness.tune.storage import sqlite
 from tests.harness.tiny import write
 from tests.harness.tune.tiny_study import STUDY, assert_planned, start, study, wait_until
 
-LONGER = STUDY.replace("epochs: 2", "epochs: 20").replace("trials: 6", "trials: 8")
+LONGER = STUDY.replace("epochs: 2", "epochs: 12").replace("trials: 6", "trials: 8")
 
 
 def ended(out: Path) -> int:
@@ -49,7 +49,7 @@ def test_killed_at_three_random_moments_every_planned_trial_ends_once(
             assert process.poll() is None, f"too fast to be killed, {before} runs were there"
             os.killpg(process.pid, signal.SIGKILL)
     with start(made.file, out, *arguments) as process:
-        _, errors = process.communicate(timeout=200)
+        _, errors = process.communicate(timeout=250)
         assert process.returncode == 0, errors.decode()
     assert_planned(made, out, held)
     assert (out / "best.yaml").exists()
@@ -60,7 +60,7 @@ def test_ctrl_c_gives_the_trials_back_and_the_same_command_goes_on(tmp_path: Pat
     with start(file, out, "--workers", "1") as process:
         wait_until(lambda: ended(out) > 0)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors.decode()
     assert b"the same command goes on" in errors
     storage = optuna.storages.RDBStorage(sqlite(out))
@@ -69,5 +69,5 @@ def test_ctrl_c_gives_the_trials_back_and_the_same_command_goes_on(tmp_path: Pat
         assert not [each for each in trials if each.state == optuna.trial.TrialState.RUNNING]
     storage.engine.dispose()
     with start(file, out, "--workers", "2") as process:
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=250) == 0
     assert_planned(study(tmp_path, text=LONGER), out)

@@ -1,9 +1,12 @@
 """A study whose trials train in a tenth of a second, and its command in a process of its own."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from lengthwise.harness.tune.bookkeeping import Book
@@ -31,20 +34,37 @@ def study(folder: Path, *overrides: str, text: str = STUDY) -> Study:
 
 
 def start(
-    file: Path, out: Path, *arguments: str, beat: float = 0.2, grace: float = 3.0
+    file: Path, out: Path, *arguments: str, core: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """The command in a session of its own, so that a test can kill all that it started."""
+    """The command in a session of its own, so that a test can kill all that it started.
+
+    Args:
+        core: the only one it may use; several commands that each take all cores stand in each
+            other's way.
+    """
     code = (
         "from lengthwise.harness import cli; from lengthwise.harness.tune import heartbeat; "
-        f"heartbeat.BEAT_SECONDS, heartbeat.GRACE_SECONDS = {beat}, {grace}; cli.main()"
+        "heartbeat.BEAT_SECONDS, heartbeat.GRACE_SECONDS = 0.5, 5.0; cli.main()"
     )
-    command = [sys.executable, "-c", code, "tune", str(file), "--out", str(out), *arguments]
+    pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
+    command = [*pinned, sys.executable, "-c", code, "tune", str(file), "--out", str(out)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [*command, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Kills what is left of them, with all that they started."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
