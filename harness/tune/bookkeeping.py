@@ -56,16 +56,26 @@ class Book:
 
     def ask(self, worker: str) -> Trial | None:
         """A trial that this worker now owns, or None where nothing is left to begin."""
+        while True:
+            held = self.counted()
+            waiting = any(each.state == TrialState.WAITING for each in held)
+            if len(held) == self.trials and not waiting:
+                return None
+            trial = self.study.ask()
+            trial.set_user_attr("worker", worker)
+            if self._is_wanted(trial.number):
+                return trial
+            self.end(trial.number, "surplus")
+
+    def _is_wanted(self, number: int) -> bool:
+        """Whether it belongs to the budget.
+
+        Of machines that begin at once each may ask for the last trial, or put in the default
+        setting: what comes later by number is withdrawn.
+        """
         held = self.counted()
-        waiting = any(each.state == TrialState.WAITING for each in held)
-        if len(held) == self.trials and not waiting:
-            return None
-        trial = self.study.ask()
-        trial.set_user_attr("worker", worker)
-        if trial.number in [each.number for each in self.counted()]:
-            return trial
-        self.end(trial.number, "surplus")  # two machines asked for the last one at once
-        return None
+        default = [each.number for each in held if "fixed_params" in each.system_attrs]
+        return number in [each.number for each in held] and number not in default[1:]
 
     def end(
         self, number: int, how: Ended, values: Sequence[float] | None = None, error: str = ""

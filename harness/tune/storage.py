@@ -2,6 +2,8 @@
 
 import json
 import logging
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +17,15 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 DEFINITION = "definition"
 """The attribute of an Optuna study that says what its trials' values mean."""
 StorageErrors = (StorageInternalError, SQLAlchemyError, OSError)
 SQLITE_SECONDS = 60
 """How long a process waits for another one's write to an SQLite file."""
+
+OPENINGS = 6
 
 
 def sqlite(folder: Path) -> str:
@@ -38,7 +42,7 @@ def opened(where: str) -> Iterator[BaseStorage]:
     """
     optuna.logging.set_verbosity(logging.WARNING)
     try:
-        storage = _opened(where)
+        storage = _opened_by_many(where)
     except ImportError as error:
         raise InputError(
             f"{_named(where)}: needs a driver that is not installed: {error}"
@@ -103,6 +107,16 @@ def reason(error: BaseException) -> str:
     inner = getattr(error, "orig", None) or error
     lines = [line.strip() for line in str(inner).splitlines() if line.strip()]
     return lines[0] if lines else type(inner).__name__
+
+
+def _opened_by_many(where: str) -> BaseStorage:
+    """Several who open a new database at once all make its tables: who comes second looks again."""
+    for _ in range(OPENINGS - 1):
+        try:
+            return _opened(where)
+        except (IntegrityError, ProgrammingError):
+            time.sleep(random.uniform(0.2, 1.0))
+    return _opened(where)
 
 
 def _opened(where: str) -> BaseStorage:
