@@ -163,6 +163,11 @@ def test_the_schema_accepts_the_suites_that_the_checker_accepts(
     assert len(accepted) >= 3
     for file in accepted:
         assert not list(validator.iter_errors(read(file).data)), file
+    assert lengthwise(monkeypatch, "schema", "study") == 0
+    studies = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    for file in ROOT.glob("configs/tune/*.yaml"):
+        assert not list(studies.iter_errors(read(file).data)), file
+        assert list(validator.iter_errors(read(file).data)), file
     for wrong in (
         TINY.replace("num_pairs", "num_pair"),
         TINY.replace("batch_size", "batchsize"),
