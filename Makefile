@@ -7,7 +7,7 @@ GPU := $(shell command -v nvidia-smi 2>/dev/null)
 TORCH ?= $(if $(GPU),torch>=2.11,torch==2.13.0)
 TORCH_INDEX ?=
 comma := ,
-EXTRAS := test,lint$(if $(GPU),$(comma)gpu)
+EXTRAS := test,lint,postgresql,dashboard$(if $(GPU),$(comma)gpu)
 
 .PHONY: demo test lint bench docs clean
 

@@ -1,7 +1,6 @@
 """The command line. Exit status: 0 done, 1 some run failed, 2 the input is wrong, 130 Ctrl-C."""
 
 import json
-import re
 import signal
 import sys
 from pathlib import Path
@@ -9,6 +8,17 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from lengthwise.harness.bench.cli import bench
+from lengthwise.harness.options import (
+    DevicesOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SetOption,
+    WorkersOption,
+    chosen_devices,
+    stoppable,
+)
+from lengthwise.harness.tune.cli import tune
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,16 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(bench, name="bench")
+app.command()(tune)
 console = Console()
-
-SetOption = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Set one field, e.g. train.optimizer.lr=3e-3. Repeatable.",
-    ),
-]
 
 
 def main() -> None:
@@ -53,30 +55,22 @@ def _interrupt(*_args: object) -> NoReturn:
 def run(
     suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="Suite files.")],
     set_: SetOption = [],  # noqa: B006
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Results folder; results/<name of the suite> unless given."),
-    ] = None,
-    devices: Annotated[
-        str, typer.Option(help="Devices to spread populations over, e.g. cpu or cuda:0,cuda:1.")
-    ] = "",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes at a time; all cores or devices unless given."),
-    ] = None,
+    out: OutOption = None,
+    devices: DevicesOption = "",
+    workers: WorkersOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show what would run, and how long it would take."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train and test everything a suite asks for, and write its report.
 
     What is already in the results folder is not computed again; an interrupted run goes on from
     its last checkpoint.
     """
-    from lengthwise.harness.display import watching
+    from lengthwise.harness.display import print_summary, watching
     from lengthwise.harness.dry_run import dry_run_table
     from lengthwise.harness.run import Options, run_suite
     from lengthwise.harness.suite import load_suite
@@ -88,86 +82,34 @@ def run(
     failed = False
     for suite in loaded:
         folder = out / suite.name if out and len(loaded) > 1 else out
-        options = Options(folder, _devices(devices), workers)
+        options = Options(folder, chosen_devices(devices), workers)
         if dry_run:
             dry_run_table(suite, options, shown)
             continue
-        try:
+        with stoppable():
             results, report = run_suite(suite, options, command, lambda jobs: watching(jobs, shown))
-        except KeyboardInterrupt:
-            message = "stopped; everything is saved, and the same command goes on"
-            Console(stderr=True).print(message, style="yellow")
-            raise typer.Exit(130) from None
-        summaries.append(_summarise(results, report, shown))
+        summaries.append(print_summary(results, report, shown))
         failed |= summaries[-1]["failed"]
     if as_json and not dry_run:
         print(json.dumps(summaries, indent=1))
     raise typer.Exit(1 if failed else 0)
 
 
-def _devices(text: str) -> tuple[str, ...]:
-    import torch
-    from lengthwise.harness.source import InputError
-
-    if not text:
-        return ("cuda:0",) if torch.cuda.is_available() else ("cpu",)
-    names = tuple(part.strip() for part in text.split(","))
-    for name in names:
-        try:
-            if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-                raise RuntimeError("it is neither cpu nor cuda:N")
-            torch.empty(0, device=name)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"--devices {name}: cannot be used: {error}") from None
-    return names
-
-
-def _summarise(results: Any, report: Path, shown: Console) -> dict[str, Any]:
-    """Prints the summary and returns it as plain data."""
-    from lengthwise.harness.report import summary
-
-    table = summary(results)
-    _print_table(shown, table)
-    shown.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)
-    rows = json.loads(str(table.to_json(orient="records")))
-    # That a run diverged is a result; that it broke, or is not there, is a failure.
-    ended = results.runs["status"].isin(["finished", "solved", "diverged"])
-    failed = not bool(ended.all())
-    return {"suite": results.name, "report": str(report), "failed": failed, "summary": rows}
-
-
-def _print_table(shown: Console, frame: Any) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    frame = frame.drop(columns="per seed")  # it would not fit; the report has it
-    for name, column in frame.items():
-        justify = "right" if column.dtype.kind in "if" else "left"
-        whole = name in ("task", "architecture", "effective", "runs")
-        table.add_column(str(name), justify=justify, no_wrap=whole, min_width=7)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(escape(_cell(each)) for each in row))
-    shown.print(table)
-
-
-def _cell(value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    return "–" if value != value else f"{value:.3g}"  # NaN alone differs from itself
-
-
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the report of a results folder again, as far as its runs are there."""
     from lengthwise.harness.collect import collect
+    from lengthwise.harness.display import print_summary
     from lengthwise.harness.report import write_report
     from lengthwise.harness.store import Store
 
     store = Store.open(results)
     collected = collect(store, store.suite())
     shown = Console(quiet=as_json)
-    summary = _summarise(collected, write_report(collected, results / "report"), shown)
+    summary = print_summary(collected, write_report(collected, results / "report"), shown)
     if as_json:
         print(json.dumps([summary], indent=1))
     raise typer.Exit(1 if summary["failed"] else 0)
@@ -212,24 +154,19 @@ def show(
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Suite files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Suite or study files.")],
     set_: SetOption = [],  # noqa: B006
 ) -> None:
-    """Check suite files without running anything: fields, options, lengths, models."""
+    """Check suite and study files without running anything: fields, options, lengths, models."""
     from lengthwise.harness.source import InputError
-    from lengthwise.harness.suite import load_suite
+    from lengthwise.harness.tune.check import checked
 
     problems: list[str] = []
     for file in files:
         try:
-            suite = load_suite(file, set_)
+            console.print(f"{file}: {checked(file, set_)}, nothing wrong", highlight=False)
         except InputError as error:
             problems.append(str(error))
-            continue
-        console.print(
-            f"{file}: {suite.name}: {len(suite.runs)} runs, nothing wrong", highlight=False
-        )
-
     if problems:
         raise InputError("\n".join(problems))
 
@@ -257,11 +194,15 @@ def check_plugin(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    what: Annotated[
+        Literal["suite", "study"], typer.Argument(help="Suites, or studies for tuning.")
+    ] = "suite",
+) -> None:
     """Print the JSON Schema of suite files, for editors to complete and check them."""
-    from lengthwise.harness.schema import suite_schema
+    from lengthwise.harness.schema import study_schema, suite_schema
 
-    print(json.dumps(suite_schema(), indent=2))
+    print(json.dumps(suite_schema() if what == "suite" else study_schema(), indent=2))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """From a results folder to the tables that the report reads."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from lengthwise.harness.report.results import (
     Results,
     frame,
 )
+from lengthwise.harness.report.tuning import tuning_of
 from lengthwise.harness.store import Store
 from lengthwise.harness.suite import Suite
 
@@ -38,7 +40,33 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
         store: the results folder.
         plan: what `asked` said of a suite.
     """
-    runs, keys = plan["runs"], plan["evaluations"]
+    runs, evaluations, distances = tables(store, plan["runs"], plan["evaluations"])
+    return Results(
+        name=plan["name"],
+        runs=runs,
+        evaluations=evaluations,
+        distances=distances,
+        suites={plan["file"]: plan["text"]},
+        command=plan["command"],
+        provenance={
+            "report made with": ", ".join(f"{name} {each}" for name, each in versions().items()),
+            "report made on": machine(),
+            **({"overrides": ", ".join(plan["overrides"])} if plan["overrides"] else {}),
+        },
+        tuning=tuning_of(tuned) if (tuned := store.tuning()) else None,
+    )
+
+
+def tables(
+    store: Store, runs: Sequence[dict[str, Any]], keys: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """How runs ended, their scores by length, and by distance, as `Results` has them.
+
+    Args:
+        store: the results folder.
+        runs: what `Run.to_json` gives of each.
+        keys: of the evaluations to read, see `job.evaluation_key`.
+    """
     scores = [
         store.evaluation(run, key).assign(run=run)
         for run in dict.fromkeys(each["id"] for each in runs)
@@ -53,18 +81,10 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
     evaluations = distances.groupby(["run", "length"], as_index=False, sort=False).agg(
         {name: how for name, how in whole.items() if name not in ("run", "length")}
     )
-    return Results(
-        name=plan["name"],
-        runs=frame(rows, RUN_COLUMNS),
-        evaluations=evaluations.filter(items=list(EVALUATION_COLUMNS)),
-        distances=distances.filter(items=list(DISTANCE_COLUMNS)),
-        suites={plan["file"]: plan["text"]},
-        command=plan["command"],
-        provenance={
-            "report made with": ", ".join(f"{name} {each}" for name, each in versions().items()),
-            "report made on": machine(),
-            **({"overrides": ", ".join(plan["overrides"])} if plan["overrides"] else {}),
-        },
+    return (
+        frame(rows, RUN_COLUMNS),
+        evaluations.filter(items=list(EVALUATION_COLUMNS)),
+        distances.filter(items=list(DISTANCE_COLUMNS)),
     )
 
 

@@ -1,10 +1,14 @@
 """What somebody sees while a suite runs: a bar a running job, and the time that is left."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lengthwise.harness.job import Job
+from lengthwise.harness.report import summary
+from lengthwise.harness.report.results import Results
 from lengthwise.harness.store import Store
 from lengthwise.harness.workers import Watch
 from rich.console import Console
@@ -17,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 
 @contextmanager
@@ -117,3 +122,33 @@ def advancing(total: int, console: Console) -> Iterator[Callable[[str], None]]:
 
     with progress:
         yield advance
+
+
+def print_summary(results: Results, report: Path, shown: Console) -> dict[str, Any]:
+    """Prints the summary and returns it as plain data."""
+    table = summary(results)
+    _print_table(shown, table)
+    shown.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)
+    rows = json.loads(str(table.to_json(orient="records")))
+    # That a run diverged is a result; that it broke, or is not there, is a failure.
+    ended = results.runs["status"].isin(["finished", "solved", "diverged"])
+    failed = not bool(ended.all())
+    return {"suite": results.name, "report": str(report), "failed": failed, "summary": rows}
+
+
+def _print_table(shown: Console, frame: Any) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    frame = frame.drop(columns="per seed")  # it would not fit; the report has it
+    for name, column in frame.items():
+        justify = "right" if column.dtype.kind in "if" else "left"
+        whole = name in ("task", "architecture", "effective", "runs")
+        table.add_column(str(name), justify=justify, no_wrap=whole, min_width=7)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(_cell(each)) for each in row))
+    shown.print(table)
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if value != value else f"{value:.3g}"  # NaN alone differs from itself

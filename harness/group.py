@@ -69,11 +69,14 @@ class Group:
     def release(self, backends: dict[str, set[str]]) -> None:
         """Stores the members that have ended and drops them from the population.
 
+        A pruned member leaves nothing: it is no result, and may be trained to its end later.
         Everybody is saved first: after a kill in the middle the others go on exactly the same way.
         """
         self.save()
         for member, run in enumerate(self.population.runs):
-            if self.memories[member].status:
+            if self.memories[member].status == "pruned":
+                self.store.drop_checkpoints(run.id)
+            elif self.memories[member].status:
                 self._store(run, member, backends)
         staying = [n for n, memory in enumerate(self.memories) if not memory.status]
         self.memories[:] = [self.memories[n] for n in staying]

@@ -17,7 +17,8 @@ from lengthwise.harness.group import Group, resumable
 from lengthwise.harness.plan import Run
 from lengthwise.harness.population import Population
 from lengthwise.harness.store import TRAINING, Store
-from lengthwise.harness.train import Interrupted, train
+from lengthwise.harness.train import Interrupted, Prune, keep_all, train
+from lengthwise.tasks.task import Split
 
 Tell = Callable[[dict[str, Any]], None]
 Stopped = Callable[[], bool]
@@ -32,6 +33,8 @@ class Job:
     """The results folder."""
     lengths: tuple[int, ...]
     examples: int
+    split: Split = "test"
+    """Whose examples they are tested on."""
     device: str = "cpu"
     threads: int = 1
     checkpoint_seconds: float = 30.0
@@ -45,14 +48,17 @@ class Job:
 
     @property
     def evaluations(self) -> list[str]:
-        return [evaluation_key(length, self.examples) for length in self.lengths]
+        return [evaluation_key(length, self.examples, self.split) for length in self.lengths]
+
+    def on(self, device: str) -> "Job":
+        return replace(self, device=device)
 
     def untrained(self, store: Store) -> list[Run]:
         return [run for run in self.runs if not store.finished(run.id)]
 
     def untested(self, store: Store, length: int) -> list[Run]:
         """Trained runs without scores at a length; a diverged run has nothing to test."""
-        key = evaluation_key(length, self.examples)
+        key = evaluation_key(length, self.examples, self.split)
         trained = [run for run in self.runs if store.finished(run.id)]
         lacking = [run for run in trained if not store.evaluated(run.id, key)]
         return [run for run in lacking if store.record(run.id)["status"] != "diverged"]
@@ -70,21 +76,43 @@ class Job:
         store = Store.open(self.root)
         torch.set_num_threads(self.threads)
         with _claimed(store, self.runs[0].shape, tell, stopped):
-            untrained = self.untrained(store)
-            groups: list[tuple[int, list[Run]]] = []
-            failure = _failure_of(lambda: groups.extend(resumable(untrained, store)))
-            if failure:
-                record_failures(store, untrained, TRAINING, failure)
-            for step, runs in groups:
-                self._train(runs, step, store, tell, stopped)
-            for length in self.lengths:
-                if runs := self.untested(store, length):
-                    tell({"testing": length})
-                    self._test(runs, length, store, stopped)
+            self.work(store, tell, stopped, keep_all)
+
+    def work(self, store: Store, tell: Tell, stopped: Stopped, prune: Prune) -> None:
+        """As `execute`, for a caller that has seen to it that nobody else works on these runs."""
+        untrained = self.untrained(store)
+        groups: list[tuple[int, list[Run]]] = []
+        failure = _failure_of(lambda: groups.extend(resumable(untrained, store)))
+        if failure:
+            record_failures(store, untrained, TRAINING, failure)
+        for step, runs in groups:
+            self._train(runs, step, store, tell, stopped, prune)
+        for length in self.lengths:
+            if runs := self.untested(store, length):
+                tell({"testing": length})
+                self._test(runs, length, store, stopped)
+
+    def note_death(self, how: str) -> None:
+        """Records that the process which executed this ended by itself."""
+        text = f"the worker process ended {how}; its runs go on from their checkpoints"
+        failure = {"status": "failed", "error": text}
+        store = Store.open(self.root)
+        record_failures(store, self.untrained(store), TRAINING, failure)
+        if not self.untrained(store):
+            for length, key in zip(self.lengths, self.evaluations, strict=True):
+                record_failures(store, self.untested(store, length), key, failure)
 
     def _train(
-        self, runs: Sequence[Run], step: int, store: Store, tell: Tell, stopped: Stopped
+        self,
+        runs: Sequence[Run],
+        step: int,
+        store: Store,
+        tell: Tell,
+        stopped: Stopped,
+        prune: Prune,
     ) -> None:
+        pruned: set[str] = set()
+
         def attempt() -> None:
             for run in runs:
                 _check_unchanged(run)
@@ -98,20 +126,26 @@ class Job:
                         tell=tell,
                         stopped=stopped,
                         checkpoint_seconds=self.checkpoint_seconds,
+                        prune=prune,
+                    )
+                    pruned.update(
+                        run.id
+                        for run, memory in zip(group.population.runs, group.memories, strict=True)
+                        if memory.status == "pruned"
                     )
                     group.release(session.chosen)
 
         failure = _failure_of(attempt)
-        left = [run for run in runs if not store.finished(run.id)]
+        left = [run for run in runs if not store.finished(run.id) and run.id not in pruned]
         if failure and failure["status"] == "out_of_memory" and len(left) > 1:
             for half in (left[: len(left) // 2], left[len(left) // 2 :]):
                 for newest, again in resumable(half, store):
-                    self._train(again, newest, store, tell, stopped)
+                    self._train(again, newest, store, tell, stopped, prune)
         elif failure:
             record_failures(store, left, TRAINING, failure)
 
     def _test(self, runs: Sequence[Run], length: int, store: Store, stopped: Stopped) -> None:
-        key = evaluation_key(length, self.examples)
+        key = evaluation_key(length, self.examples, self.split)
 
         def between() -> None:
             if stopped():
@@ -120,7 +154,7 @@ class Job:
         def attempt() -> None:
             population = Population(runs, self.device)
             population.load_weights([store.weights(run.id) for run in runs])
-            scores = evaluate(population, "test", length, self.examples, between)
+            scores = evaluate(population, self.split, length, self.examples, between)
             for run, score in zip(runs, scores, strict=True):
                 table = score_table(run, score, population.model.state_bytes(length))
                 store.save_evaluation(run.id, key, table)
@@ -133,8 +167,10 @@ class Job:
             record_failures(store, runs, key, failure)
 
 
-def evaluation_key(length: int, examples: int) -> str:
-    return f"length={length},examples={examples}"
+def evaluation_key(length: int, examples: int, split: Split = "test") -> str:
+    """The name of a run's scores in the store; those on test examples name no split."""
+    prefix = "" if split == "test" else f"split={split},"
+    return f"{prefix}length={length},examples={examples}"
 
 
 def score_table(run: Run, score: Score, state_bytes: int) -> pd.DataFrame:

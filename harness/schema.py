@@ -1,9 +1,11 @@
-"""The JSON Schema of suite files, with every known task and mixer, for editors to complete."""
+"""The JSON Schema of suite and study files, with every known task and mixer, for editors."""
 
 from typing import Any
 
 from lengthwise.harness import plugins
 from lengthwise.harness.settings import SuiteSettings
+from lengthwise.harness.tune.objective import METRICS
+from lengthwise.harness.tune.settings import ParameterSettings, StudySettings
 
 DOTTED = r"^[\w.]+:\w+$"
 """A plug-in of one's own."""
@@ -15,7 +17,31 @@ def suite_schema() -> dict[str, Any]:
     >>> sorted(suite_schema()["properties"])[:3]
     ['architectures', 'evaluate', 'model']
     """
-    schema = SuiteSettings.model_json_schema()
+    return _schema(SuiteSettings)
+
+
+def study_schema() -> dict[str, Any]:
+    """The schema of a study file as `load_study` accepts it.
+
+    >>> study_schema()["properties"]["sampler"]["default"]
+    'tpe'
+    """
+    schema = _schema(StudySettings)
+    metrics = [
+        {"type": "object", "properties": {name: each.options.model_json_schema()}}
+        | {"required": [name], "additionalProperties": False}
+        for name, each in METRICS.items()
+    ]
+    metric = {"anyOf": [{"enum": list(METRICS)}, *metrics]}
+    several = {"type": "array", "items": metric, "minItems": 1, "maxItems": 2}
+    schema["properties"]["objective"] = {"anyOf": [metric, several]}
+    schema["properties"]["space"]["additionalProperties"] = ParameterSettings.model_json_schema()
+    schema["required"] += ["space", "objective"]
+    return schema
+
+
+def _schema(model: type[SuiteSettings]) -> dict[str, Any]:
+    schema = model.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema.setdefault("$defs", {})
     task = _any_of(definitions, plugins.TASK, _task)
@@ -32,6 +58,7 @@ def suite_schema() -> dict[str, Any]:
             "mixer": mixer,
             "mixers": several,
             "train": {"$ref": "#/$defs/TrainSettings"},
+            "model": {"$ref": "#/$defs/ModelSettings"},
         },
         "oneOf": [{"required": ["mixer"]}, {"required": ["mixers"]}],
         "additionalProperties": False,

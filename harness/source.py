@@ -61,8 +61,8 @@ class Source:
         dotted, equals, text = assignment.partition("=")
         if not equals or not dotted:
             raise InputError(f"--set {assignment}: write it as --set path.to.field=value")
-        # A swept field's path is one key: sweep.train.optimizer.lr.
-        parts = dotted.split(".", 1 if dotted.startswith("sweep.") else -1)
+        # The path of a swept or tuned field is one key: sweep.train.optimizer.lr.
+        parts = dotted.split(".", 1 if dotted.startswith(("sweep.", "space.")) else -1)
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
         place = f"--set {assignment}"
         try:

@@ -178,3 +178,16 @@ def upper_half(lengths: Sequence[int] | NDArray[np.int64]) -> slice:
     """
     count = len(lengths)
     return slice(count - min(count, max(3, (count + 1) // 2)), count)
+
+
+def area_under_curve(lengths: Sequence[int] | NDArray[np.int64], capability: ArrayLike) -> float:
+    """The area under capability against log2 length, over the width of the lengths: in [0, 1].
+
+    Trapezoids between the evaluated lengths, so that doubling the context counts the same
+    anywhere; of one length alone it is the capability there.
+
+    >>> area_under_curve([64, 128, 512], [1.0, 1.0, 0.5])
+    0.8333333333333334
+    """
+    x, y = np.log2(np.asarray(lengths, dtype=float)), np.asarray(capability, dtype=float)
+    return float(np.trapezoid(y, x) / (x[-1] - x[0])) if len(x) > 1 else float(y[0])

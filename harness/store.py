@@ -2,6 +2,7 @@
 
     lengthwise.json              format of the folder
     suite.json                   what was asked for: YAML, command, plan
+    tuning.json, best.yaml       of a study: its trials and choices, and the suite they make
     checkpoints/<run>/<step>.safetensors
     locks/<shape>                held by whoever works on runs of that shape
     failures/<run>/<stage>.json  crashed or out of memory: tried again by the next call
@@ -21,6 +22,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,18 @@ class Store:
         if not path.exists():
             raise InputError(f"{self.root}: holds no suite")
         return _read_json(path)
+
+    def save_tuning(self, record: dict[str, Any], best: str) -> Path:
+        """Keeps what a study found, and the suite of its choices; returns the path of that."""
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        for name, content in (("tuning.json", text), ("best.yaml", best)):
+            _replace(self.root / name, partial(Path.write_text, data=content, encoding="utf-8"))
+        return self.root / "best.yaml"
+
+    def tuning(self) -> dict[str, Any] | None:
+        """What `save_tuning` kept; None of a suite."""
+        path = self.root / "tuning.json"
+        return _read_json(path) if path.exists() else None
 
     # Unfinished runs
 

@@ -3,17 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 from lengthwise.harness import plugins
 from lengthwise.harness.plan import Run
-from lengthwise.harness.settings import SuiteSettings, TrainSettings
+from lengthwise.harness.settings import ModelSettings, SuiteSettings, TrainSettings
 from lengthwise.harness.source import Path, Source, nearest, read
 from lengthwise.harness.sweep import NamedArchitecture, NamedTask, leaves, sweep
 from lengthwise.harness.validation import choice, named_choice, validated
 
-ARCHITECTURE_FIELDS = ("label", "mixer", "mixers", "train")
+ARCHITECTURE_FIELDS = ("label", "mixer", "mixers", "train", "model")
 """The long form of an architecture."""
+OWN_SETTINGS = {"train": TrainSettings, "model": ModelSettings}
+"""What an architecture may set for itself."""
+Made = TypeVar("Made", bound=SuiteSettings)
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,40 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     Raises:
         InputError: anything is wrong with it; one line a problem, with file, line and column.
     """
+    overrides = tuple(overrides)
+    source = read_with(file, overrides)
+    settings, tasks, architectures = parts(source, SuiteSettings)
+    _check_overrides(source, settings, architectures, overrides)
+    runs = sweep(source, settings, tasks, architectures)
+    source.check()
+    return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
+
+
+def read_with(file: FilePath, overrides: Iterable[str]) -> Source:
+    """Reads a file with assignments that go before what it says; dotted paths are searched beside
+    it and in the current folder.
+
+    Raises:
+        InputError: it cannot be read, or an assignment leads nowhere.
+    """
     source = read(file)
     plugins.search(file.parent, FilePath.cwd())
-    overrides = tuple(overrides)
     for assignment in overrides:
         source.override(assignment)
         _give_way(source, assignment.partition("=")[0].split("."))
     _name_the_only_task(source)
-    settings = validated(source, SuiteSettings, source.data, ())
+    return source
+
+
+def parts(
+    source: Source, model: type[Made]
+) -> tuple[Made, list[NamedTask], list[NamedArchitecture]]:
+    """The checked settings of a suite, or of what is a suite and more, its tasks and architectures.
+
+    Raises:
+        InputError: anything is wrong with them.
+    """
+    settings = validated(source, model, source.data, ())
     source.check()
     assert settings is not None
     tasks = [_task(source, raw, ("tasks", n)) for n, raw in enumerate(settings.tasks)]
@@ -59,18 +88,14 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     for field, named in (("tasks", tasks), ("architectures", architectures)):
         _check_labels(source, field, [each.label if each else "" for each in named])
     source.check()
-    named = [each for each in architectures if each]
-    _check_overrides(source, settings, named, overrides)
-    runs = sweep(source, settings, [each for each in tasks if each], named)
-    source.check()
-    return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
+    return settings, [each for each in tasks if each], [each for each in architectures if each]
 
 
 def _give_way(source: Source, path: list[str]) -> None:
-    """Takes a field of `train` that --set sets for all out of what architectures set for
-    themselves."""
+    """Takes a field of `train` or `model` that --set sets for all out of what architectures set
+    for themselves."""
     raw = source.data.get("architectures") if isinstance(source.data, dict) else None
-    for holder in raw if path[0] == "train" and isinstance(raw, list) else ():
+    for holder in raw if path[0] in OWN_SETTINGS and isinstance(raw, list) else ():
         for part in path[:-1]:
             holder = holder.get(part) if isinstance(holder, dict) else None
         if isinstance(holder, dict):
@@ -104,14 +129,17 @@ def _task(source: Source, raw: Any, path: Path) -> NamedTask | None:
 
 def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | None:
     label: str | None = None
-    train: dict[str, Any] = {}
+    own: dict[str, dict[str, Any]] = {name: {} for name in OWN_SETTINGS}
     listed: list[tuple[Any, Path]] = [(raw, path)]
     if isinstance(raw, dict) and raw.keys() & ARCHITECTURE_FIELDS:
         for key in raw.keys() - set(ARCHITECTURE_FIELDS):
             source.complain((*path, key), f"unknown field{nearest(key, ARCHITECTURE_FIELDS)}")
         label = raw.get("label")
-        train = {} if raw.get("train") is None else raw["train"]
-        if validated(source, TrainSettings, train, (*path, "train")) is None:
+        own = {name: {} if raw.get(name) is None else raw[name] for name in OWN_SETTINGS}
+        if None in [
+            validated(source, model, own[name], (*path, name))
+            for name, model in OWN_SETTINGS.items()
+        ]:
             return None
         mixers = raw.get("mixers", [raw["mixer"]] if "mixer" in raw else [])
         if not isinstance(mixers, list) or not mixers or {"mixer", "mixers"} <= raw.keys():
@@ -126,7 +154,7 @@ def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | N
         return None
     found = tuple(each for each in chosen if each)
     label = label or "+".join(_short(each.name) for each in found)
-    return NamedArchitecture(str(label), found, train, path)
+    return NamedArchitecture(str(label), found, **own, path=path)
 
 
 def _check_overrides(
@@ -142,7 +170,8 @@ def _check_overrides(
             hint = f"{path} is swept; set sweep.{path} to a list instead"
             source.complain(tuple(path.split(".")), hint)
     for architecture in architectures:
-        for path in leaves(architecture.train, "train"):
+        own = {"train": architecture.train, "model": architecture.model}
+        for path in (path for name, each in own.items() for path in leaves(each, name)):
             place = (*architecture.path, *path.split("."))
             if path in settings.sweep:
                 source.complain(place, f"{path} is also swept; leave one of them out")

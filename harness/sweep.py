@@ -34,6 +34,8 @@ class NamedArchitecture:
     mixers: tuple[Choice, ...]
     train: dict[str, Any]
     """What it is trained with instead of the suite's settings."""
+    model: dict[str, Any]
+    """What surrounds its mixers instead of the suite's settings."""
     path: Path
 
 
@@ -61,7 +63,7 @@ def sweep(
     for task, architecture in itertools.product(tasks, architectures):
         problems: list[str] = []
         inner = source.inside(("sweep",), problems)
-        made = [_run(inner, settings, task, architecture, each) for each in combinations]
+        made = [make_run(inner, settings, task, architecture, each) for each in combinations]
         runs += [run for run in made if run]
         if None in made:
             wrong = [each for each, run in zip(combinations, made, strict=True) if run is None]
@@ -96,7 +98,7 @@ def _located(
     each swept value that only stands in wrong ones, at its place."""
     problems: list[str] = []
     view = Source(source.data, source.places, problems=problems)
-    if not right and _run(view, settings, task, architecture, {}) is None:
+    if not right and make_run(view, settings, task, architecture, {}) is None:
         return problems
     for path, values in settings.sweep.items():
         for n, value in enumerate(values):
@@ -105,25 +107,20 @@ def _located(
             example = next(each for each in wrong if each[path] == value)
             values_to_blame = example if right else {path: value}
             inner = source.inside(("sweep", path, n), problems)
-            _run(inner, settings, task, architecture, values_to_blame)
+            make_run(inner, settings, task, architecture, values_to_blame)
     return problems
 
 
-def _run(
+def make_run(
     source: Source,
     settings: SuiteSettings,
     task: NamedTask,
     architecture: NamedArchitecture,
     values: dict[str, Any],
 ) -> Run | None:
-    """The run that the values make of the settings, or None after recording what is wrong."""
-    draft: dict[str, Any] = {
-        "seed": 0,
-        "model": settings.model.model_dump(),
-        "train": merged(settings.train.model_dump(), architecture.train),
-        "task": task.choice.options,
-        "architecture": architecture.mixers[0].options if len(architecture.mixers) == 1 else {},
-    }
+    """The run that the values, by path, make of the settings, or None after recording what is
+    wrong."""
+    draft = {**unvaried(settings, architecture), "task": task.choice.options}
     problems = len(source.problems)
     for path, value in values.items():
         draft = _assigned(source, draft, path.split("."), value, path)
@@ -156,6 +153,17 @@ def _run(
     )
     _check(source, run, settings.evaluate.lengths, task, architecture)
     return None if len(source.problems) > problems else run
+
+
+def unvaried(settings: SuiteSettings, architecture: NamedArchitecture) -> dict[str, Any]:
+    """What an architecture is built and trained with unless something is varied, as plain data."""
+    single = len(architecture.mixers) == 1
+    return {
+        "seed": 0,
+        "model": merged(settings.model.model_dump(), architecture.model),
+        "train": merged(settings.train.model_dump(), architecture.train),
+        "architecture": architecture.mixers[0].options if single else {},
+    }
 
 
 def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -192,13 +200,13 @@ def _assigned(
     """A copy of the draft with one value replaced; a path that leads nowhere is a problem."""
     head, *rest = parts
     if head not in draft:
-        hint = nearest(head, draft) if draft else "; a hybrid has no options to sweep"
-        source.complain((), f"cannot sweep {path!r}: unknown field {head!r}{hint}")
+        hint = nearest(head, draft) if draft else "; a hybrid has no options to vary"
+        source.complain((), f"cannot vary {path!r}: unknown field {head!r}{hint}")
         return draft
     if not rest:
         return draft | {head: value}
     if not isinstance(draft[head], dict):
-        source.complain((), f"cannot sweep {path!r}: {head} holds no fields")
+        source.complain((), f"cannot vary {path!r}: {head} holds no fields")
         return draft
     return draft | {head: _assigned(source, draft[head], rest, value, path)}
 

@@ -11,7 +11,7 @@ from lengthwise.harness.evaluate import evaluate
 from lengthwise.harness.population import Population
 from torch import Tensor
 
-Status = Literal["finished", "solved", "diverged"]
+Status = Literal["finished", "solved", "diverged", "pruned"]
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -35,6 +35,14 @@ class Memory:
         return asdict(self)
 
 
+Prune = Callable[[Population, list[Memory]], None]
+"""Called after a validation; it may say of members that go on that they are pruned."""
+
+
+def keep_all(_population: Population, _memories: list[Memory]) -> None:
+    """Prunes nobody."""
+
+
 def train(
     population: Population,
     memories: list[Memory],
@@ -43,6 +51,7 @@ def train(
     tell: Callable[[dict[str, Any]], None],
     stopped: Callable[[], bool],
     checkpoint_seconds: float,
+    prune: Prune = keep_all,
 ) -> None:
     """Trains until at least one member ends, which its memory then says.
 
@@ -67,6 +76,7 @@ def train(
             begin = time.monotonic()
             if due:
                 _validate(population, memories, last=last)
+                prune(population, memories)
             if interrupted or begin - saved > checkpoint_seconds:
                 save()
                 saved = time.monotonic()

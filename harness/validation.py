@@ -1,6 +1,8 @@
 """Holding plain data against pydantic models, with errors that name place, finding and remedy."""
 
+import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -99,7 +101,11 @@ def _message(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "missing":
         return "this field is required"
     text = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{text}, not {found!r}"
+    hint = ""
+    if error["type"] == "literal_error" and isinstance(found, str):
+        near = get_close_matches(found, re.findall(r"'([^']*)'", error["ctx"]["expected"]), 1, 0.5)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{text}, not {found!r}{hint}"
 
 
 def _model_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel] | None:

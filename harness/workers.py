@@ -5,14 +5,12 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, Protocol, Self
 
-from lengthwise.harness.job import Job, evaluation_key, record_failures
-from lengthwise.harness.store import TRAINING, Store
+from lengthwise.harness.job import Stopped, Tell
 from lengthwise.harness.train import Interrupted
 
 Watch = Callable[[int, dict[str, Any]], None]
@@ -22,7 +20,26 @@ INTERRUPTED = 75
 """Exit status of a worker that was asked to stop (EX_TEMPFAIL)."""
 
 
-def execute(jobs: Sequence[Job], devices: Sequence[str], watch: Watch) -> None:
+class Work(Protocol):
+    """What a worker process does: a frozen dataclass that pickles."""
+
+    @property
+    def device(self) -> str: ...
+
+    def on(self, device: str) -> Self:
+        """The same on another device."""
+        ...
+
+    def execute(self, tell: Tell, stopped: Stopped) -> None:
+        """Does it; raises Interrupted after saving once `stopped()` is true."""
+        ...
+
+    def note_death(self, how: str) -> None:
+        """Called in the parent when the process that executed it died, with how it did."""
+        ...
+
+
+def execute(jobs: Sequence[Work], devices: Sequence[str], watch: Watch) -> None:
     """Executes the jobs in order, one at a time on each of the devices; one may be named twice.
 
     Raises:
@@ -34,12 +51,12 @@ def execute(jobs: Sequence[Job], devices: Sequence[str], watch: Watch) -> None:
     stop = context.Event()
     waiting = deque(enumerate(jobs))
     free = list(reversed(devices))
-    running: dict[Connection, tuple[int, Job, ForkServerProcess]] = {}
+    running: dict[Connection, tuple[int, Work, ForkServerProcess]] = {}
     try:
         while waiting or running:
             while waiting and free:
                 index, job = waiting.popleft()
-                job = replace(job, device=free.pop())
+                job = job.on(free.pop())
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(job, sender, stop))
                 process.start()
@@ -65,7 +82,7 @@ def execute(jobs: Sequence[Job], devices: Sequence[str], watch: Watch) -> None:
         raise
 
 
-def _work(job: Job, sender: Connection, stop: Event) -> None:
+def _work(job: Work, sender: Connection, stop: Event) -> None:
     """Runs in the worker. Ctrl-C reaches it through the parent, which waits until it has saved."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     terminated: list[int] = []
@@ -88,16 +105,9 @@ def _work(job: Job, sender: Connection, stop: Event) -> None:
         raise SystemExit(INTERRUPTED) from None
 
 
-def _note_death(job: Job, status: int | None) -> None:
-    """Records the runs of a worker that died; one that ended or was asked to stop left a record."""
+def _note_death(job: Work, status: int | None) -> None:
+    """Tells the job that its worker died; one that ended or was asked to stop left a record."""
     if status in (0, INTERRUPTED):
         return
     how = f"by signal {-status}" if status is not None and status < 0 else f"with status {status}"
-    text = f"the worker process ended {how}; its runs go on from their checkpoints"
-    failure = {"status": "failed", "error": text}
-    store = Store.open(job.root)
-    record_failures(store, job.untrained(store), TRAINING, failure)
-    if not job.untrained(store):
-        for length in job.lengths:
-            key = evaluation_key(length, job.examples)
-            record_failures(store, job.untested(store, length), key, failure)
+    job.note_death(how)

@@ -80,7 +80,7 @@ def _compose(chart: Chart) -> Figure:
     columns = min(3, panels)
     rows = math.ceil(panels / columns)
     width, height = WHOLE_PANEL
-    total = max(columns * width, *(_key_width(label) for label in chart.legend))
+    total = max([columns * width, *(_key_width(label) for label in chart.legend)])
     legend_columns, legend_rows = _legend_shape(chart.legend, total)
     foot = 0.08 + 0.13 * legend_rows
     figure = Figure(figsize=(total, rows * height + foot))

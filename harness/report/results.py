@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from lengthwise.harness.report.tuning import Tuning
 
 RUN_COLUMNS = {
     "run": "str",
@@ -83,6 +84,7 @@ class Results:
         suites: the exact YAML text of each suite file, by file name.
         command: the command line that makes the results again.
         provenance: versions, commit, machine, device, …, in the order to show them.
+        tuning: of a study, what was tried before these runs.
 
     Raises:
         ValueError: a table lacks a column, or a run has an unknown status.
@@ -95,6 +97,7 @@ class Results:
     suites: Mapping[str, str]
     command: str
     provenance: Mapping[str, str]
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         for name, table, columns in (

@@ -84,7 +84,7 @@ BAD_FILES = {
     ),
     "a sweep over a field that is not there": (
         TINY.replace("seed: [0, 1, 2]", "train.optimizer.lrr: [1e-3]"),
-        r"tiny\.yaml:18:31: .*cannot sweep 'train\.optimizer\.lrr': unknown field 'lrr' "
+        r"tiny\.yaml:18:31: .*cannot vary 'train\.optimizer\.lrr': unknown field 'lrr' "
         r"\(did you mean 'lr'\?\)",
     ),
     "a choice over a field that is not swept": (

@@ -98,6 +98,7 @@ def test_the_report_of_an_unfinished_folder_says_what_is_missing(
         (["show", "mqar", "--length", "64"], ["→", "distance", "chance"]),
         (["show", "mqar", "--length", "64", "--set", "gap={fixed: 34}"], ["  34\n"]),
         (["check", "configs/quickstart.yaml"], ["nothing wrong"]),
+        (["check", "configs/tune/recall.yaml"], ["256 trials, nothing wrong"]),
         (["doctor"], ["torch", "C++ compiler", "chunked"]),
         (["bench", "data", "--count", "64", "--repeats", "1"], ["mqar", "examples/s"]),
     ],
@@ -129,6 +130,7 @@ def test_showing_what_a_task_cannot_do_is_refused(
     "command",
     [
         "run",
+        "tune",
         "report",
         "list",
         "show",
@@ -157,10 +159,15 @@ def test_the_schema_accepts_the_suites_that_the_checker_accepts(
 
     assert lengthwise(monkeypatch, "schema") == 0
     validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
-    accepted = [*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("docs/**/*.yaml"), write(tmp_path)]
+    accepted = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("docs/**/*.yaml"), write(tmp_path)]
     assert len(accepted) >= 3
     for file in accepted:
         assert not list(validator.iter_errors(read(file).data)), file
+    assert lengthwise(monkeypatch, "schema", "study") == 0
+    studies = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    for file in ROOT.glob("configs/tune/*.yaml"):
+        assert not list(studies.iter_errors(read(file).data)), file
+        assert list(validator.iter_errors(read(file).data)), file
     for wrong in (
         TINY.replace("num_pairs", "num_pair"),
         TINY.replace("batch_size", "batchsize"),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lengthwise.harness.statistics import (
+    area_under_curve,
     band,
     clopper_pearson,
     effective_length,
@@ -188,3 +189,15 @@ def test_exponents_are_fitted_over_the_upper_half_and_at_least_three_lengths(
     lengths: list[int], upper: list[int]
 ) -> None:
     assert lengths[upper_half(lengths)] == upper
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_the_area_under_a_curve_lies_between_its_ends_and_counts_doublings_alike(
+    capability: list[float],
+) -> None:
+    lengths = [16 * 2**n for n in range(len(capability))]
+    area = area_under_curve(lengths, capability)
+    assert min(capability) - 1e-12 <= area <= max(capability) + 1e-12
+    inner = capability[1:-1]
+    expected = (capability[0] / 2 + sum(inner) + capability[-1] / 2) / (len(capability) - 1)
+    assert area == pytest.approx(expected)

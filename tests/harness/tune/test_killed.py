@@ -1,0 +1,73 @@
+"""Killing a study: no trial is lost, and none counts twice."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from lengthwise.harness.tune.storage import sqlite
+
+from tests.harness.tiny import write
+from tests.harness.tune.tiny_study import STUDY, assert_planned, start, study, wait_until
+
+LONGER = STUDY.replace("epochs: 2", "epochs: 12").replace("trials: 6", "trials: 8")
+
+
+def ended(out: Path) -> int:
+    """How many trials are over, by a look of our own at the file."""
+    if not (out / "study.db").exists():
+        return 0
+    storage = optuna.storages.RDBStorage(sqlite(out))
+    trials = [
+        each
+        for summary in optuna.get_all_study_names(storage)
+        for each in optuna.load_study(study_name=summary, storage=storage).get_trials()
+    ]
+    storage.engine.dispose()
+    return sum(each.state == optuna.trial.TrialState.COMPLETE for each in trials)
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_killed_at_three_random_moments_every_planned_trial_ends_once(
+    tmp_path: Path, storage: str
+) -> None:
+    made = study(tmp_path, text=LONGER)
+    out = tmp_path / "results"
+    held = str(tmp_path / "trials.journal") if storage == "journal" else None
+    arguments = ["--workers", "2", *(["--storage", held] if held else [])]
+    moments = random.Random(storage)
+    for _ in range(3):
+        with start(made.file, out, *arguments) as process:
+            before = len(list(out.glob("runs/*/record.json")))
+            wait_until(lambda: (out / "study.db").exists() or held is not None)
+            # From the first moments of a batch to after its first runs have ended.
+            wait_until(lambda: bool(list(out.glob("locks/trials"))))
+            time.sleep(moments.uniform(0.5, 4.0))
+            assert process.poll() is None, f"too fast to be killed, {before} runs were there"
+            os.killpg(process.pid, signal.SIGKILL)
+    with start(made.file, out, *arguments) as process:
+        _, errors = process.communicate(timeout=250)
+        assert process.returncode == 0, errors.decode()
+    assert_planned(made, out, held)
+    assert (out / "best.yaml").exists()
+
+
+def test_ctrl_c_gives_the_trials_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    file, out = write(tmp_path, LONGER, "study.yaml"), tmp_path / "results"
+    with start(file, out, "--workers", "1") as process:
+        wait_until(lambda: ended(out) > 0)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130, errors.decode()
+    assert b"the same command goes on" in errors
+    storage = optuna.storages.RDBStorage(sqlite(out))
+    for name in optuna.get_all_study_names(storage):
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials()
+        assert not [each for each in trials if each.state == optuna.trial.TrialState.RUNNING]
+    storage.engine.dispose()
+    with start(file, out, "--workers", "2") as process:
+        assert process.wait(timeout=250) == 0
+    assert_planned(study(tmp_path, text=LONGER), out)
