@@ -13,11 +13,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from lengthwise.kernels.registration import UNDIFFERENTIABLE, inside_derivative
+from lengthwise.kernels import registration
 from torch import Tensor
 
 DEVICES = ("CUDA", "CPU")
-LARGEST_HEAD = 256
 _HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
@@ -30,20 +29,11 @@ def refusal(*tensors: Tensor | None) -> str | None:
     """Why the Triton kernels cannot take these tensors, or None when they can."""
     if not _HAS_TRITON:
         return "triton is not installed (pip install 'lengthwise[gpu]')"
-    if inside_derivative():
-        return UNDIFFERENTIABLE
     device = "cpu" if interpreted() else "cuda"
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if tensor.device.type != device:
-            return f"it computes on {device}, not on {tensor.device.type}"
-        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
-        if interpreted() and tensor.dtype == torch.bfloat16:
-            return "Triton's interpreter multiplies no bfloat16"
-        if tensor.numel() == 0:
-            return "a tensor is empty"
+    if reason := registration.refusal(device, tensors):
+        return reason
+    if interpreted() and any(each is not None and each.dtype == torch.bfloat16 for each in tensors):
+        return "Triton's interpreter multiplies no bfloat16"
     return None
 
 
@@ -54,10 +44,6 @@ def block(size: int, smallest: int = 16) -> int:
     (16, 64, 64)
     """
     return max(smallest, 1 << (size - 1).bit_length())
-
-
-def ceil_div(size: int, part: int) -> int:
-    return -(-size // part)
 
 
 def on(tensor: Tensor) -> AbstractContextManager[object]:

@@ -9,9 +9,11 @@ docs/kernels-triton.md has the mathematics, and what each launch reads and write
 from typing import Any
 
 import torch
-from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
+from lengthwise.kernels import gpu
+from lengthwise.kernels.gpu import DEVICES, launch, on
 from lengthwise.kernels.gpu_plan import Plan, plan
-from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
+from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 OPERATORS.define(
@@ -25,6 +27,16 @@ OPERATORS.define(
     " Tensor? output_gradient, Tensor? state_gradient, float scale)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
+
+
+LARGEST_HEAD = 256
+
+
+def refusal(q: Tensor, k: Tensor, v: Tensor, *others: Tensor | None) -> str | None:
+    """Why neither operator can be computed with these tensors, or None when both can."""
+    if max(q.shape[-1], v.shape[-1]) > LARGEST_HEAD:
+        return f"head sizes go up to {LARGEST_HEAD}"
+    return gpu.refusal(q, k, v, *others)
 
 
 def apply(
@@ -219,11 +231,12 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: An
     *gradients, initial = torch.ops.lengthwise.linear_state_backward(
         *inputs, output, state, ctx.scale
     )
-    of_inputs = (
-        None if each is None else gradient
-        for each, gradient in zip(inputs[:5], gradients, strict=True)
+    return (
+        *present(inputs[:5], gradients),
+        None if ctx.state_dtype is None else initial.to(ctx.state_dtype),
+        None,
+        None,
     )
-    return *of_inputs, None if ctx.state_dtype is None else initial.to(ctx.state_dtype), None, None
 
 
 def _fake_forward(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -235,8 +248,12 @@ def _fake_backward(*inputs: Any) -> tuple[Tensor, ...]:
     return tuple(_gradients(*inputs[:5]))
 
 
-register("linear_state", _forward, _fake_forward, devices=DEVICES)
-register("linear_state_backward", _backward, _fake_backward, devices=DEVICES, last=True)
-torch.library.register_autograd(
-    "lengthwise::linear_state", _differentiate, setup_context=_remember, lib=OPERATORS
+register(
+    "linear_state",
+    _forward,
+    _fake_forward,
+    devices=DEVICES,
+    remember=_remember,
+    differentiate=_differentiate,
 )
+register("linear_state_backward", _backward, _fake_backward, devices=DEVICES)

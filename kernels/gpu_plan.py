@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lengthwise.kernels.gpu import block, ceil_div
+from lengthwise.kernels.gpu import block
+from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 SEGMENT = 1024

@@ -168,6 +168,21 @@ inline void store_block(Index rows, Index count, const Matrix& from, float* to, 
   for (Index i = 0; i < rows; ++i) store_row(from.row(i), count, 1.0f, to + i * to_stride);
 }
 
+// [channels][steps] → [steps][width], zeros beyond the last channel, and back.
+inline void gather(const float* from, Index channels, Index steps, Index width, float* to) {
+  for (Index i = 0; i < steps; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      to[i * width + j] = from != nullptr && j < channels ? from[j * steps + i] : 0.0f;
+    }
+  }
+}
+
+inline void scatter(const float* from, Index channels, Index steps, Index width, float* to) {
+  for (Index j = 0; j < channels; ++j) {
+    for (Index i = 0; i < steps; ++i) to[j * steps + i] = from[i * width + j];
+  }
+}
+
 inline float dot(Index count, const float* a, const float* b) {
   Vector total = zero();
   for (Index j = 0; j < count; j += LANES) {

@@ -17,3 +17,8 @@ def join(tensor: Tensor, dim: int | None, members: int) -> Tensor:
 def part(tensor: Tensor, members: int) -> Tensor:
     """Undoes `join`: the members are dimension 0 again."""
     return tensor.unflatten(0, (members, -1))
+
+
+def alone(*tensors: Tensor | None) -> list[Tensor | None]:
+    """A stack of one member."""
+    return [None if each is None else each[None] for each in tensors]

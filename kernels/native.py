@@ -8,7 +8,8 @@ import ctypes
 from pathlib import Path
 
 import torch
-from lengthwise.kernels.registration import UNDIFFERENTIABLE, inside_derivative
+from lengthwise.kernels import registration
+from lengthwise.kernels.shapes import ceil_div
 from lengthwise.kernels.sources import digest, sources
 from torch import Tensor
 
@@ -49,18 +50,7 @@ LIBRARY, MISSING = find()
 
 def refusal(*tensors: Tensor | None) -> str | None:
     """Why the compiled kernels cannot take these tensors, or None when they can."""
-    if MISSING:
-        return MISSING
-    if inside_derivative():
-        return UNDIFFERENTIABLE
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if tensor.device.type != "cpu":
-            return f"it computes on the CPU, not on {tensor.device.type}"
-        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
-    return None
+    return MISSING or registration.refusal("cpu", tensors)
 
 
 def call(name: str, numbers: list[int] | list[int | float], tensors: list[Tensor | None]) -> None:
@@ -94,7 +84,7 @@ def value_groups(k: Tensor, v: Tensor) -> int:
     batch, _, heads, _ = k.shape
     value_size = v.shape[-1]
     hands = min(torch.get_num_threads(), k.numel() * value_size >> 18)
-    return max(1, min(hands // (batch * heads), (value_size + 15) // 16))
+    return max(1, min(hands // (batch * heads), ceil_div(value_size, 16)))
 
 
 def total(*shares: Tensor) -> list[Tensor]:

@@ -4,7 +4,7 @@ An operator so registered works in eager mode, under torch.compile, inside a CUD
 torch.func.vmap with autograd outside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,16 +14,29 @@ from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.autograd import forward_ad
 
 OPERATORS = torch.library.Library("lengthwise", "FRAGMENT")
-UNDIFFERENTIABLE = "it works neither inside torch.func.grad nor in forward-mode differentiation"
 
 
-def inside_derivative() -> bool:
+def _inside_derivative() -> bool:
     """Inside grad torch's rules for custom operators fail, and they give forward mode zeros."""
     if torch.compiler.is_compiling():
         return False
     kinds = {each.key() for each in get_interpreter_stack() or ()}
     by_transform = kinds & {TransformType.Grad, TransformType.Jvp}
     return bool(by_transform) or forward_ad._current_level >= 0
+
+
+def refusal(device: str, tensors: Iterable[Tensor | None]) -> str | None:
+    """Why kernels of a device cannot take these tensors, or None when they can."""
+    if _inside_derivative():
+        return "it works neither inside torch.func.grad nor in forward-mode differentiation"
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if tensor.device.type != device:
+            return f"it computes on {device}, not on {tensor.device.type}"
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
+    return None
 
 
 def contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -54,17 +67,25 @@ def _vmap_rule(name: str) -> Callable[..., Any]:
     return rule
 
 
+def present(inputs: Iterable[Tensor | None], gradients: Iterable[Tensor]) -> list[Tensor | None]:
+    """The gradients of those inputs that were given; an operator makes room for all of them."""
+    pairs = zip(inputs, gradients, strict=True)
+    return [None if each is None else gradient for each, gradient in pairs]
+
+
 def register(
     name: str,
     forward: Callable[..., Any],
     fake: Callable[..., Any],
     *,
     devices: tuple[str, ...] = ("CPU",),
-    last: bool = False,
+    remember: Callable[..., None] | None = None,
+    differentiate: Callable[..., Any] | None = None,
 ) -> None:
-    """Gives the operator lengthwise::name, already defined, its device, fake and vmap rules.
+    """Gives the operator lengthwise::name, already defined, its rules.
 
-    The last derivative there is gets a rule that says so: torch would take zeros for its own.
+    Those are its device, fake and vmap rules, and its derivative, with what that must remember.
+    An operator without one gets a rule that says so: torch would take zeros for it.
     """
 
     def refuse(*_: Any) -> None:
@@ -76,5 +97,6 @@ def register(
         OPERATORS.impl(name, forward, device)
     torch.library.register_fake(f"lengthwise::{name}", fake, lib=OPERATORS)
     torch.library.register_vmap(f"lengthwise::{name}", _vmap_rule(name), lib=OPERATORS)
-    if last:
-        torch.library.register_autograd(f"lengthwise::{name}", refuse, lib=OPERATORS)
+    torch.library.register_autograd(
+        f"lengthwise::{name}", differentiate or refuse, setup_context=remember, lib=OPERATORS
+    )

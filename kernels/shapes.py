@@ -54,3 +54,12 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
     (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
+
+
+def ceil_div(size: int, part: int) -> int:
+    """How many parts hold the size.
+
+    >>> ceil_div(16, 8), ceil_div(17, 8)
+    (2, 3)
+    """
+    return -(-size // part)

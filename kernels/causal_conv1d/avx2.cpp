@@ -40,21 +40,6 @@ struct Group {
   Index state(const Sizes& s) const { return sequence * s.channels + channel; }
 };
 
-// [channels][steps] → [steps][GROUP], and back.
-void load_steps(const float* from, const Group& group, Index steps, float* to) {
-  for (Index j = 0; j < GROUP; ++j) {
-    for (Index w = 0; w < steps; ++w) {
-      to[w * GROUP + j] = from && j < group.count ? from[j * steps + w] : 0.0f;
-    }
-  }
-}
-
-void store_steps(const float* from, const Group& group, Index steps, float* to) {
-  for (Index j = 0; j < group.count; ++j) {
-    for (Index w = 0; w < steps; ++w) to[j * steps + w] = from[w * GROUP + j];
-  }
-}
-
 struct Inputs {
   const float *x, *weight, *bias, *initial;
 };
@@ -69,8 +54,8 @@ struct Window {
   Window(const Sizes& s_, const Inputs& in, const Group& group_, float* scratch)
       : s(s_), group(group_), x(in.x), filter(scratch), before(scratch + s_.width * GROUP) {
     const Index kept = s.width - 1;
-    load_steps(offset(in.weight, group.weight(s) * s.width), group, s.width, filter);
-    load_steps(offset(in.initial, group.state(s) * kept), group, kept, before);
+    gather(offset(in.weight, group.weight(s) * s.width), group.count, s.width, GROUP, filter);
+    gather(offset(in.initial, group.state(s) * kept), group.count, kept, GROUP, before);
   }
 
   // x_t, or what came t steps before the first token.
@@ -154,8 +139,8 @@ void backward(const Sizes& s, const Inputs& in, const Gradients& grad, Index tas
   float* span = sums + (W + 1) * GROUP;
   inputs_gradient(s, group, window, grad, to_before);
   weights_gradient(s, group, window, grad, sums, span);
-  store_steps(to_before, group, W - 1, grad.initial + group.state(s) * (W - 1));
-  store_steps(sums, group, W, grad.weight + group.state(s) * W);
+  scatter(to_before, group.count, W - 1, GROUP, grad.initial + group.state(s) * (W - 1));
+  scatter(sums, group.count, W, GROUP, grad.weight + group.state(s) * W);
   store_row(sums + W * GROUP, group.count, 1.0f, grad.bias + group.state(s));
 }
 

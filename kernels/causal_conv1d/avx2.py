@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
+from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from torch import Tensor
 
@@ -32,9 +33,7 @@ def compute(
 ) -> tuple[Tensor, Tensor]:
     batch, length, channels = x.shape
     kept = weight.shape[-1] - 1
-    members = (
-        None if each is None else each.float()[None] for each in (x, weight, bias, initial_state)
-    )
+    members = alone(*native.floats(x, weight, bias, initial_state))
     output = torch.ops.lengthwise.causal_conv1d(*members)[0]
     if initial_state is None:
         initial_state = x.new_zeros(batch, channels, kept)
@@ -101,8 +100,11 @@ def _fake_backward(x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return tuple(x.new_empty(shape) for shape in shapes)
 
 
-register("causal_conv1d", _convolve, lambda x, *_: x.new_empty(x.shape))
-register("causal_conv1d_backward", _backward, _fake_backward, last=True)
-torch.library.register_autograd(
-    "lengthwise::causal_conv1d", _differentiate, setup_context=_remember, lib=OPERATORS
+register(
+    "causal_conv1d",
+    _convolve,
+    lambda x, *_: x.new_empty(x.shape),
+    remember=_remember,
+    differentiate=_differentiate,
 )
+register("causal_conv1d_backward", _backward, _fake_backward)

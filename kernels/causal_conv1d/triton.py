@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
+from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 30
@@ -33,8 +35,6 @@ def refusal(
     """Computes half and single precision on an NVIDIA GPU, filters up to 16 taps."""
     if weight.shape[-1] > WIDEST:
         return f"filters have up to {WIDEST} taps"
-    if initial_state is not None and weight.shape[-1] == 1:
-        initial_state = None
     return gpu.refusal(x, weight, bias, initial_state)
 
 
@@ -42,9 +42,8 @@ def compute(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(x.dtype, weight.dtype)
-    members = (
-        None if each is None else each.to(dtype)[None] for each in (x, weight, bias, initial_state)
-    )
+    given = (x, weight, bias, initial_state)
+    members = alone(*(None if each is None else each.to(dtype) for each in given))
     output, state = torch.ops.lengthwise.causal_conv1d_tiles(*members)
     # An index would copy the whole gradient on the way back.
     return output.squeeze(0), state.squeeze(0)
@@ -136,8 +135,12 @@ def _fake_backward(x: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return *(x.new_empty(shape) for shape in shapes), _state(x, weight)
 
 
-register("causal_conv1d_tiles", _convolve, _fake, devices=DEVICES)
-register("causal_conv1d_tiles_backward", _backward, _fake_backward, devices=DEVICES, last=True)
-torch.library.register_autograd(
-    "lengthwise::causal_conv1d_tiles", _differentiate, setup_context=_remember, lib=OPERATORS
+register(
+    "causal_conv1d_tiles",
+    _convolve,
+    _fake,
+    devices=DEVICES,
+    remember=_remember,
+    differentiate=_differentiate,
 )
+register("causal_conv1d_tiles_backward", _backward, _fake_backward, devices=DEVICES)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
-from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from torch import Tensor
 
 PREFERENCE = 20
@@ -118,8 +118,7 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, _: Any
     gradients = torch.ops.lengthwise.gated_linear_attention_backward(
         *inputs, ctx.scale, entering, output, state
     )
-    present = zip(inputs, gradients, strict=True)
-    return *(None if each is None else gradient for each, gradient in present), None, None
+    return *present(inputs, gradients), None, None
 
 
 def _fake_forward(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -134,11 +133,11 @@ def _fake_backward(
     return (*(each.new_empty(each.shape) for each in (q, k, v)), of_decay, state)
 
 
-register("gated_linear_attention", _forward, _fake_forward)
-register("gated_linear_attention_backward", _backward, _fake_backward, last=True)
-torch.library.register_autograd(
-    "lengthwise::gated_linear_attention",
-    _differentiate,
-    setup_context=_remember,
-    lib=OPERATORS,
+register(
+    "gated_linear_attention",
+    _forward,
+    _fake_forward,
+    remember=_remember,
+    differentiate=_differentiate,
 )
+register("gated_linear_attention_backward", _backward, _fake_backward)

@@ -5,26 +5,11 @@
 // The forward pass keeps the state at the start of every chunk but the first ("entering"); the
 // backward pass computes a chunk's states again from it.
 
-#include "../vector.h"
+#include "../matrix.h"
 
 using namespace lengthwise;
 
 namespace {
-
-// [channels][N] → [N][LANES], zeros beyond the last channel.
-void gather(const float* from, Index count, Index states, float* tile) {
-  for (Index n = 0; n < states; ++n) {
-    for (Index lane = 0; lane < LANES; ++lane) {
-      tile[n * LANES + lane] = from != nullptr && lane < count ? from[lane * states + n] : 0.0f;
-    }
-  }
-}
-
-void scatter(const float* tile, Index count, Index states, float* to) {
-  for (Index lane = 0; lane < count; ++lane) {
-    for (Index n = 0; n < states; ++n) to[lane * states + n] = tile[n * LANES + lane];
-  }
-}
 
 struct Sizes {
   Index members, batch, length, channels, states;
@@ -79,8 +64,9 @@ void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float
   for (Index b = place.first; b < place.last; ++b) {
     const Block block(s, b);
     const Index k = (b - place.first) * tile;
-    gather(in.A + (place.member * E + block.channel) * N, block.count, N, transitions + k);
-    gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states + k);
+    gather(in.A + (place.member * E + block.channel) * N, block.count, N, LANES, transitions + k);
+    gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, LANES,
+           states + k);
   }
   for (Index chunk = 0; chunk < s.chunks(); ++chunk) {
     const Index begin = chunk * s.chunk, end = std::min(begin + s.chunk, s.length);
@@ -114,7 +100,7 @@ void forward(const Sizes& s, const Inputs& in, Index task, float* scratch, float
   }
   for (Index b = place.first; b < place.last; ++b) {
     const Block block(s, b);
-    scatter(states + (b - place.first) * tile, block.count, N,
+    scatter(states + (b - place.first) * tile, block.count, N, LANES,
             final + (place.sequence * E + block.channel) * N);
   }
 }
@@ -162,8 +148,9 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
   for (Index b = place.first; b < place.last; ++b) {
     const Block block(s, b);
     const Index k = (b - place.first) * tile;
-    gather(in.A + (place.member * E + block.channel) * N, block.count, N, transitions + k);
-    gather(offset(grad.final, (place.sequence * E + block.channel) * N), block.count, N, flows + k);
+    gather(in.A + (place.member * E + block.channel) * N, block.count, N, LANES, transitions + k);
+    gather(offset(grad.final, (place.sequence * E + block.channel) * N), block.count, N, LANES,
+           flows + k);
   }
   std::fill(A_sums, A_sums + s.group * tile, 0.0f);
   std::fill(D_sums, D_sums + s.group * LANES, 0.0f);
@@ -182,7 +169,8 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
         const float* kept = entering + (slot * s.blocks() + b) * tile;
         std::copy(kept, kept + tile, states);
       } else {
-        gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, states);
+        gather(offset(in.initial, (place.sequence * E + block.channel) * N), block.count, N, LANES,
+               states);
       }
       recompute(s, in, block, row, steps, A, states, decays);
       std::fill(A_chunk, A_chunk + tile, 0.0f);
@@ -230,8 +218,8 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
   for (Index b = place.first; b < place.last; ++b) {
     const Block block(s, b);
     const Index k = (b - place.first) * tile, channel = place.sequence * E + block.channel;
-    scatter(A_sums + k, block.count, N, grad.A + channel * N);
-    scatter(flows + k, block.count, N, grad.initial + channel * N);
+    scatter(A_sums + k, block.count, N, LANES, grad.A + channel * N);
+    scatter(flows + k, block.count, N, LANES, grad.initial + channel * N);
     block.lanes.store(grad.D + channel, load(D_sums + (b - place.first) * LANES));
   }
 }
@@ -262,8 +250,8 @@ LENGTHWISE_API int lengthwise_selective_scan_backward(
     Index members, Index batch, Index length, Index channels, Index states, Index chunk,
     Index group, Index threads, const float* x, const float* delta, const float* A,
     const float* B, const float* C, const float* D, const float* initial,
-    const float* entering, const float* dy, const float* dfinal, float* dx, float* ddelta, float* dA, float* dB, float* dC, float* dD,
-    float* dinitial) {
+    const float* entering, const float* dy, const float* dfinal, float* dx, float* ddelta, float* dA,
+    float* dB, float* dC, float* dD, float* dinitial) {
   const Sizes s{members, batch, length, channels, states, chunk, group / LANES};
   const Inputs in{x, delta, A, B, C, D, initial};
   const Gradients grad{dy, dfinal, dx, ddelta, dA, dB, dC, dD, dinitial};

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import native
-from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.members import alone
+from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
+from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 20
@@ -43,10 +45,7 @@ def compute(
     D: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    members = (
-        None if each is None else each.float()[None]
-        for each in (x, delta, A, B, C, D, initial_state)
-    )
+    members = alone(*native.floats(x, delta, A, B, C, D, initial_state))
     # Inside vmap a tensor does not tell whether a gradient will be asked for.
     keep = torch.is_grad_enabled()
     output, state, _ = torch.ops.lengthwise.selective_scan(*members, keep)
@@ -65,7 +64,7 @@ def _outputs(x: Tensor, A: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     return (
         x.new_empty(x.shape),
         x.new_empty(members, batch, channels, states),
-        x.new_empty(members, batch, kept, states, (channels + 15) // 16 * 16),
+        x.new_empty(members, batch, kept, states, 16 * ceil_div(channels, 16)),
     )
 
 
@@ -90,7 +89,7 @@ def _gradients(x: Tensor, A: Tensor) -> list[Tensor]:
     """Room for the gradients: of A and D a share for each sequence, of B and C for each group."""
     members, batch, length, channels = x.shape
     states = A.shape[-1]
-    groups = (channels + GROUP_SIZE - 1) // GROUP_SIZE
+    groups = ceil_div(channels, GROUP_SIZE)
     state = (members, batch, channels, states)
     weights = (members, batch, groups, length, states)
     shapes = (x.shape, x.shape, state, weights, weights, state[:3], state)
@@ -128,8 +127,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> 
 def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, _: Any) -> Any:
     *inputs, entering = ctx.saved_tensors
     gradients = torch.ops.lengthwise.selective_scan_backward(*inputs, entering, output, state)
-    present = zip(inputs, gradients, strict=True)
-    return *(None if each is None else gradient for each, gradient in present), None
+    return *present(inputs, gradients), None
 
 
 def _fake_scan(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
@@ -144,8 +142,5 @@ def _fake_backward(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, *rest: Any) -
     )
 
 
-register("selective_scan", _scan, _fake_scan)
-register("selective_scan_backward", _scan_backward, _fake_backward, last=True)
-torch.library.register_autograd(
-    "lengthwise::selective_scan", _differentiate, setup_context=_remember, lib=OPERATORS
-)
+register("selective_scan", _scan, _fake_scan, remember=_remember, differentiate=_differentiate)
+register("selective_scan_backward", _scan_backward, _fake_backward)

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, ceil_div, launch, on
+from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 30
@@ -54,9 +56,8 @@ def compute(
     D: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    members = (None if each is None else each[None] for each in (x, delta, A, B, C, D))
-    start = None if initial_state is None else initial_state[None]
-    output, state, *_ = torch.ops.lengthwise.selective_scan_segments(*members, start)
+    members = alone(x, delta, A, B, C, D, initial_state)
+    output, state, *_ = torch.ops.lengthwise.selective_scan_segments(*members)
     # An index would copy the whole gradient on the way back.
     return output.squeeze(0), state.squeeze(0)
 
@@ -239,13 +240,12 @@ def _fake_backward(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *r
     return *(each.new_empty(each.shape) for each in (x, delta, A, B, C)), of_D, state
 
 
-register("selective_scan_segments", _scan, _fake_scan, devices=DEVICES)
 register(
-    "selective_scan_segments_backward", _scan_backward, _fake_backward, devices=DEVICES, last=True
+    "selective_scan_segments",
+    _scan,
+    _fake_scan,
+    devices=DEVICES,
+    remember=_remember,
+    differentiate=_differentiate,
 )
-torch.library.register_autograd(
-    "lengthwise::selective_scan_segments",
-    _differentiate,
-    setup_context=_remember,
-    lib=OPERATORS,
-)
+register("selective_scan_segments_backward", _scan_backward, _fake_backward, devices=DEVICES)
