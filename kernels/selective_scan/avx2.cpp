@@ -228,8 +228,8 @@ void backward(const Sizes& s, const Inputs& in, const float* entering, const Gra
 
 // chunk: steps; group: channels, whole blocks. Shapes, row-major: x, delta, y [M,B,T,E];
 // A [M,E,N]; B, C [M,B,T,N]; D [M,E] or null; initial [M,B,E,N] or null; final [M,B,E,N]; entering
-// [M,B,chunks − 1,N,E] with E padded to 16 or null where no backward pass follows. Returns 0, or 1 when memory
-// is short.
+// [M,B,chunks − 1,N,E], E padded to 16, or null where no backward pass follows. Returns 0, or 1 when
+// memory is short.
 LENGTHWISE_API int lengthwise_selective_scan(
     Index members, Index batch, Index length, Index channels, Index states, Index chunk,
     Index group, Index threads, const float* x, const float* delta, const float* A,
@@ -244,8 +244,7 @@ LENGTHWISE_API int lengthwise_selective_scan(
 }
 
 // Beside those: dy, dfinal may be null. dA [M,B,E,N] and dD [M,B,E] are a sequence's share, dB and
-// dC [M,B,G,T,N] a group's; the caller adds them up, in an order
-// that no number of threads changes.
+// dC [M,B,G,T,N] a group's; the caller adds them up, in an order that no number of threads changes.
 LENGTHWISE_API int lengthwise_selective_scan_backward(
     Index members, Index batch, Index length, Index channels, Index states, Index chunk,
     Index group, Index threads, const float* x, const float* delta, const float* A,
