@@ -48,6 +48,7 @@ class Captured:
 
     def _capture(self) -> None:
         torch.cuda.synchronize(self.device)
+        torch.cuda.empty_cache()  # a graph has memory of its own
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
