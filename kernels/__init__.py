@@ -2,23 +2,31 @@
 
 import pkgutil
 
+from lengthwise.kernels.adamw import adamw_
 from lengthwise.kernels.backends import BackendUnavailableError, Session, discover, session
 from lengthwise.kernels.causal_conv1d import causal_conv1d
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
+from lengthwise.kernels.l2_norm import l2_norm
+from lengthwise.kernels.rms_norm import rms_norm
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
+from lengthwise.kernels.swiglu import swiglu
 
 __all__ = [
     "BackendUnavailableError",
     "Session",
+    "adamw_",
     "causal_conv1d",
     "gated_delta_rule",
     "gated_linear_attention",
+    "l2_norm",
     "operators",
+    "rms_norm",
     "selective_scan",
     "session",
     "softmax_attention",
+    "swiglu",
 ]
 
 

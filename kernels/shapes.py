@@ -47,6 +47,25 @@ def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> d
     return sizes
 
 
+def check_rows(operator: str, **rows: torch.Tensor | None) -> None:
+    """Checks that all tensors have one shape [..., D]; a None is passed over.
+
+    Raises:
+        ValueError: a number instead of a row, or two shapes.
+
+    >>> check_rows("op", x=torch.zeros(2, 3), gate=torch.zeros(2, 3))
+    """
+    given = {name: each.shape for name, each in rows.items() if each is not None}
+    first, shape = next(iter(given.items()))
+    if not shape:
+        raise ValueError(f"{operator}: {first} must be [..., D], not a number")
+    for name, other in given.items():
+        if other != shape:
+            raise ValueError(
+                f"{operator}: {name} must be {list(shape)} as {first}, not {list(other)}"
+            )
+
+
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
     """States and sums of half-precision inputs are kept in float32.
 
