@@ -4,8 +4,10 @@ import pkgutil
 
 from lengthwise.kernels.backends import BackendUnavailableError, Session, discover, session
 from lengthwise.kernels.causal_conv1d import causal_conv1d
+from lengthwise.kernels.embedding import embedding
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
+from lengthwise.kernels.linear_cross_entropy import linear_cross_entropy
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
 
@@ -13,8 +15,10 @@ __all__ = [
     "BackendUnavailableError",
     "Session",
     "causal_conv1d",
+    "embedding",
     "gated_delta_rule",
     "gated_linear_attention",
+    "linear_cross_entropy",
     "operators",
     "selective_scan",
     "session",

@@ -5,7 +5,7 @@ It defines
 
 - `PREFERENCE`: an integer; of the backends that accept a call, the highest is taken;
 - `refusal(*args) -> str | None`: why it cannot compute this call, or None when it can;
-- `compute(*args) -> (output, final_state)`: the operator itself.
+- `compute(*args)`: the operator itself; its result is the operator's, e.g. (output, final_state).
 
 `args` are the operator's own arguments in order, checked and with defaults filled in.
 """
@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
-
-import torch
 
 ENVIRONMENT_VARIABLE = "LENGTHWISE_BACKEND"
 
@@ -35,7 +33,7 @@ class Backend:
     name: str
     preference: int
     refusal: Callable[..., str | None]
-    compute: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+    compute: Callable[..., Any]
 
 
 @dataclass
@@ -47,6 +45,8 @@ class Session:
 
 
 _sessions: list[Session] = []
+_names: set[str] = set()
+"""Of all backends of all operators: a default may name one that not every operator has."""
 
 
 @contextmanager
@@ -54,7 +54,8 @@ def session(backend: str | None = None) -> Iterator[Session]:
     """Sets the default backend inside the block and records every operator's choice.
 
     A `backend=` argument of an operator goes before it; the environment variable
-    LENGTHWISE_BACKEND comes after it.
+    LENGTHWISE_BACKEND comes after it. Where an operator has no backend of a default's name but
+    another operator has, it takes its best.
     """
     entered = Session(backend)
     _sessions.append(entered)
@@ -75,21 +76,23 @@ def discover(package: str) -> dict[str, Backend]:
         for module in modules
         if hasattr(module, "PREFERENCE")
     ]
+    _names.update(backend.name for backend in found)
     return {backend.name: backend for backend in sorted(found, key=lambda each: -each.preference)}
 
 
-def compute(
-    operator: str, backends: dict[str, Backend], requested: str | None, *args: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _default(backends: dict[str, Backend]) -> str | None:
+    name = next((entered.backend for entered in reversed(_sessions) if entered.backend), None)
+    name = name or os.environ.get(ENVIRONMENT_VARIABLE)
+    return None if name in _names and name not in backends else name
+
+
+def compute(operator: str, backends: dict[str, Backend], requested: str | None, *args: Any) -> Any:
     """Computes the operator on the backend requested, or else on the best that accepts the call.
 
     Raises:
         BackendUnavailableError: the backend requested is unknown, or refuses the call.
     """
-    requested = requested or next(
-        (entered.backend for entered in reversed(_sessions) if entered.backend), None
-    )
-    requested = requested or os.environ.get(ENVIRONMENT_VARIABLE)
+    requested = requested or _default(backends)
     backend = (
         _named(operator, backends, requested, args)
         if requested
