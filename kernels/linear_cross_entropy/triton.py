@@ -45,15 +45,24 @@ class Tiles:
     losses: Tile
     x: Tile
     weight: Tile
+    dot: str = "tf32"
+    """How float32 is multiplied; half precision always exactly."""
 
 
-TILES = {
-    128: Tiles(Tile(128, 128, 8, 3), Tile(128, 64, 8, 3), Tile(64, 128, 8, 3)),
-    256: Tiles(Tile(64, 64, 4, 2), Tile(64, 64, 4, 2), Tile(64, 64, 4, 2)),
-    1024: Tiles(Tile(32, 32, 4, 2), Tile(32, 32, 4, 2), Tile(32, 32, 4, 2)),
-    2048: Tiles(Tile(16, 16, 4, 2), Tile(16, 16, 4, 2), Tile(16, 16, 4, 2)),
+HALF = {
+    64: Tiles(Tile(128, 128, 8, 3), Tile(128, 64, 8, 3), Tile(64, 128, 8, 3)),
+    128: Tiles(Tile(128, 64, 8, 2), Tile(128, 64, 8, 2), Tile(64, 128, 8, 2)),
+    256: Tiles(Tile(64, 64, 4, 2), Tile(64, 64, 8, 2), Tile(64, 64, 8, 2)),
+    512: Tiles(Tile(64, 32, 8, 2), Tile(64, 32, 8, 2), Tile(32, 64, 8, 2)),
 }
-"""By the bytes of a row up to which they serve."""
+SINGLE = {
+    64: Tiles(Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 64, 4, 2), "tf32x3"),
+    512: Tiles(Tile(32, 16, 8, 1), Tile(16, 16, 8, 1), Tile(16, 16, 8, 1), "ieee"),
+}
+"""By the largest width they serve: none of their programs spills a register.
+
+A wide tile in float32 leaves no room for the three parts of tf32x3.
+"""
 
 
 def refusal(x: Tensor, weight: Tensor, answers: Tensor) -> str | None:  # noqa: ARG001
@@ -70,14 +79,14 @@ def compute(x: Tensor, weight: Tensor, answers: Tensor) -> Tensor:
 
 
 def _tiles(x: Tensor) -> Tiles:
-    row = block(x.shape[-1]) * x.element_size()
-    return next(tiles for bytes_of_row, tiles in TILES.items() if row <= bytes_of_row)
+    table = SINGLE if x.dtype == torch.float32 else HALF
+    return next(tiles for width, tiles in table.items() if x.shape[-1] <= width)
 
 
 def _constants(x: Tensor, tile: Tile) -> dict[str, Any]:
-    dot = "tf32x3" if x.dtype == torch.float32 else "tf32"
-    sizes = {"D": x.shape[-1], "BD": block(x.shape[-1]), "BN": tile.rows, "BV": tile.tokens}
-    return {**sizes, "DOT": dot}
+    width = x.shape[-1]
+    dot = _tiles(x).dot
+    return {"D": width, "BD": block(width), "BN": tile.rows, "BV": tile.tokens, "DOT": dot}
 
 
 def _forward(x: Tensor, weight: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
