@@ -1,4 +1,4 @@
-"""Shape and dtype checks at the border of every operator, and the dtype its state is kept in."""
+"""Shape and dtype checks at the border of every operator, and the dtypes it computes in."""
 
 import torch
 
@@ -73,6 +73,19 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
     (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
+
+
+def autocast_dtype(device_type: str) -> torch.dtype | None:
+    """What torch.autocast computes in on devices of this type; None where it is off.
+
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     autocast_dtype("cpu")
+    torch.bfloat16
+    """
+    if not torch.amp.is_autocast_available(device_type):
+        return None
+    on = torch.is_autocast_enabled(device_type)
+    return torch.get_autocast_dtype(device_type) if on else None
 
 
 def ceil_div(size: int, part: int) -> int:
