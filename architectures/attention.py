@@ -1,12 +1,12 @@
-"""Causal softmax attention, with rotary, ALiBi or no positions."""
+"""Causal softmax attention, with rotary, ALiBi, learned or no positions."""
 
 from typing import Literal
 
 import torch
-from lengthwise.architectures.layers import Linear, head_size, split_heads
+from lengthwise.architectures.layers import Linear, check_positive, head_size, split_heads
 from lengthwise.architectures.mixer import Mixer, State
 from lengthwise.kernels import softmax_attention
-from torch import Tensor
+from torch import Tensor, nn
 
 BIAS_ROWS = 1024
 """Queries whose bias over all keys is formed at once: memory then grows with T, not with T²."""
@@ -19,12 +19,15 @@ class Attention(Mixer):
         width: D.
         heads: number of heads; the head size is width / heads.
         positions: `rope` rotates queries and keys (Su et al., arXiv 2104.09864), `alibi` lowers the
-            logits in proportion to distance (Press et al., arXiv 2108.12409), `nope` leaves the
-            order to the causal mask (Kazemnejad et al., arXiv 2305.19466).
+            logits in proportion to distance (Press et al., arXiv 2108.12409), `learned` adds a
+            trained vector of each place, drawn from N(0, 0.02²), to the mixer's input, `nope`
+            leaves the order to the causal mask (Kazemnejad et al., arXiv 2305.19466).
         rope_base: base of the rotation's wavelengths; only rope reads it.
+        max_positions: places that have a vector; only learned reads it.
 
     Raises:
-        ValueError: the heads do not divide the width, or rope gets an odd head size.
+        ValueError: the heads do not divide the width, a size below 1, rope gets an odd head size,
+            or learned a sequence, with what its state has seen, of more than max_positions tokens.
     """
 
     def __init__(
@@ -32,10 +35,12 @@ class Attention(Mixer):
         width: int,
         *,
         heads: int = 2,
-        positions: Literal["rope", "nope", "alibi"] = "rope",
+        positions: Literal["rope", "nope", "alibi", "learned"] = "rope",
         rope_base: float = 10_000.0,
+        max_positions: int = 512,
     ) -> None:
         super().__init__()
+        check_positive(max_positions=max_positions)
         size = head_size(width, heads)
         if positions == "rope" and size % 2:
             raise ValueError(f"positions: rope needs an even head size, not {size}")
@@ -43,15 +48,21 @@ class Attention(Mixer):
         self.heads = heads
         self.positions = positions
         self.rope_base = rope_base
+        self.max_positions = max_positions
         self.project = Linear(width, 3 * width, bias=False)
         self.output = Linear(width, width, bias=False)
+        if positions == "learned":
+            self.places = nn.Parameter(torch.empty(max_positions, width).normal_(std=0.02))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        seen = 0 if state is None else state[0].shape[2]
+        if self.positions == "learned":
+            self._check_length(seen + x.shape[1])
+            x = x + self.places[seen : seen + x.shape[1]]
         q, k, v = (
             split_heads(each, self.heads).transpose(1, 2)
             for each in self.project(x).chunk(3, dim=-1)
         )
-        seen = 0 if state is None else state[0].shape[2]
         if self.positions == "rope":
             q, k = (rotate(each, seen, self.rope_base) for each in (q, k))
         if state is not None:
@@ -63,7 +74,15 @@ class Attention(Mixer):
         return self.output(mixed.transpose(1, 2).flatten(2)), (k, v)
 
     def state_bytes(self, length: int) -> int:
+        self._check_length(length)
         return 4 * 2 * self.width * length
+
+    def _check_length(self, length: int) -> None:
+        if self.positions == "learned" and length > self.max_positions:
+            raise ValueError(
+                f"max_positions: {self.max_positions} learned positions do not reach {length} "
+                f"tokens; raise max_positions to {length} or more"
+            )
 
     def _attend_biased(self, q: Tensor, k: Tensor, v: Tensor, seen: int) -> Tensor:
         return torch.cat(

@@ -21,6 +21,8 @@ class ModelConfig:
     """Makers of mixers, given the width; the layers take them in turn, so two make a hybrid."""
     channel_mixer: Callable[[int], ChannelMixer] | None = None
     """Maker of the channel mixer that follows each mixer; None for none."""
+    tie_embeddings: bool = False
+    """Whether the head's weight is the embedding's, then drawn from N(0, 0.02²)."""
 
 
 class Block(nn.Module):
@@ -59,6 +61,9 @@ class Model(nn.Module):
         )
         self.norm = RMSNorm(config.width)
         self.head = Linear(config.width, config.vocab_size, bias=False)
+        if config.tie_embeddings:
+            nn.init.normal_(self.embedding.weight, std=0.02)
+            self.head.weight = self.embedding.weight
 
     def forward(
         self,

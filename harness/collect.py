@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from lengthwise.harness.job import evaluation_key
+from lengthwise.harness.plan import Run
 from lengthwise.harness.provenance import machine, versions
 from lengthwise.harness.report.results import (
     DISTANCE_COLUMNS,
@@ -21,15 +22,23 @@ from lengthwise.harness.suite import Suite
 
 def asked(suite: Suite, command: list[str]) -> dict[str, Any]:
     """What the store keeps of a suite: all that a report needs beside the results."""
-    evaluation = suite.settings.evaluate
     return {
         "name": suite.name,
         "file": suite.file.name,
         "text": suite.text,
         "overrides": list(suite.overrides),
         "command": shlex.join(command),
-        "evaluations": [evaluation_key(n, evaluation.examples) for n in evaluation.lengths],
-        "runs": [run.to_json() for run in suite.runs],
+        "runs": [asked_of(run) for run in suite.runs],
+    }
+
+
+def asked_of(run: Run) -> dict[str, Any]:
+    """What the store keeps of one run of a suite: its evaluations' keys and its task's floors at
+    the trained length, beside all about it."""
+    evaluate = run.evaluate
+    return run.to_json() | {
+        "evaluations": [evaluation_key(length, evaluate.examples) for length in evaluate.lengths],
+        "floors": run.make_task().floors(run.train.length),
     }
 
 
@@ -40,7 +49,7 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
         store: the results folder.
         plan: what `asked` said of a suite.
     """
-    runs, evaluations, distances = tables(store, plan["runs"], plan["evaluations"])
+    runs, evaluations, distances = tables(store, plan["runs"])
     return Results(
         name=plan["name"],
         runs=runs,
@@ -53,27 +62,28 @@ def collect(store: Store, plan: dict[str, Any]) -> Results:
             "report made on": machine(),
             **({"overrides": ", ".join(plan["overrides"])} if plan["overrides"] else {}),
         },
+        floors={each["id"]: each["floors"] for each in plan["runs"]},
         tuning=tuning_of(tuned) if (tuned := store.tuning()) else None,
     )
 
 
 def tables(
-    store: Store, runs: Sequence[dict[str, Any]], keys: list[str]
+    store: Store, runs: Sequence[dict[str, Any]]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """How runs ended, their scores by length, and by distance, as `Results` has them.
 
     Args:
         store: the results folder.
-        runs: what `Run.to_json` gives of each.
-        keys: of the evaluations to read, see `job.evaluation_key`.
+        runs: what `Run.to_json` gives of each, and the keys of its `evaluations` to read, see
+            `job.evaluation_key`.
     """
+    wanted = dict.fromkeys((run["id"], key) for run in runs for key in run["evaluations"])
     scores = [
         store.evaluation(run, key).assign(run=run)
-        for run in dict.fromkeys(each["id"] for each in runs)
-        for key in keys
+        for run, key in wanted
         if store.evaluated(run, key)
     ]
-    rows = [_row(store, run, keys) for run in runs]
+    rows = [_row(store, run) for run in runs]
     distances = pd.concat(scores) if scores else frame([], DISTANCE_COLUMNS | EVALUATION_COLUMNS)
     whole = {
         name: "sum" if name in ("answers", "correct") else "first" for name in EVALUATION_COLUMNS
@@ -95,7 +105,8 @@ def _status(store: Store, run: str, record: dict[str, Any], evaluations: list[st
     return record["status"] if tested else "untested"
 
 
-def _row(store: Store, run: dict[str, Any], evaluations: list[str]) -> dict[str, Any]:
+def _row(store: Store, run: dict[str, Any]) -> dict[str, Any]:
+    evaluations = run["evaluations"]
     record = store.record(run["id"]) if store.finished(run["id"]) else {}
     failure = store.failure(run["id"], evaluations) or {}
     versions = record.get("versions", {})
@@ -103,7 +114,7 @@ def _row(store: Store, run: dict[str, Any], evaluations: list[str]) -> dict[str,
     return {
         "run": run["id"],
         "task": run["task_label"],
-        **{name: run[name] for name in ("architecture", "variant", "setting", "seed")},
+        **{name: run[name] for name in ("architecture", "variant", "setting", "seed", "width")},
         "trained_length": run["train"]["length"],
         "status": failure.get("status") or _status(store, run["id"], record, evaluations),
         "steps": record.get("steps", 0),

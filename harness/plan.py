@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 import torch
 from lengthwise.architectures.model import Model, ModelConfig, build_model
 from lengthwise.harness import plugins
-from lengthwise.harness.settings import TrainSettings
+from lengthwise.harness.settings import EvaluateSettings, TrainSettings
 from lengthwise.tasks.task import Task
 
 RESULT_VERSION = 3
@@ -59,6 +59,9 @@ class Run:
     """Swept values of which the best is shown, as "lr=0.003"."""
     variant: str = ""
     """Other swept values, but for the seed."""
+    tie_embeddings: bool = False
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    """What it is tested on; no part of its id."""
 
     @cached_property
     def id(self) -> str:
@@ -85,6 +88,7 @@ class Run:
             "channel_mixer": self.channel_mixer and self.channel_mixer.identity(),
             "width": self.width,
             "layers": self.layers,
+            "tie_embeddings": self.tie_embeddings,
             "train": self.train.model_dump(),
             "seed": self.seed,
         }
@@ -92,7 +96,8 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Plain data that tells all about the run, its id included."""
         train = self.train.model_dump() | {"steps": self.train.steps}
-        return {"id": self.id} | asdict(self) | {"train": train}
+        evaluate = self.evaluate.model_dump()
+        return {"id": self.id} | asdict(self) | {"train": train, "evaluate": evaluate}
 
     def make_task(self) -> Task:
         return self.task.plugin(**self.task.options)
@@ -106,6 +111,7 @@ class Run:
             mixers=[partial(each.plugin, **each.options) for each in self.mixers],
             channel_mixer=self.channel_mixer
             and partial(self.channel_mixer.plugin, **self.channel_mixer.options),
+            tie_embeddings=self.tie_embeddings,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

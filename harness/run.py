@@ -1,13 +1,13 @@
 """From a suite to its report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lengthwise.harness.collect import asked, collect
 from lengthwise.harness.job import Job
-from lengthwise.harness.plan import populations
+from lengthwise.harness.plan import Run, populations
 from lengthwise.harness.provenance import cores
 from lengthwise.harness.report import write_report
 from lengthwise.harness.report.results import Results
@@ -59,17 +59,18 @@ def run_suite(
 
 def plan_jobs(suite: Suite, store: Store, options: Options) -> tuple[list[Job], list[str]]:
     """The jobs that are not complete, and the device of each worker to execute them."""
-    evaluation = suite.settings.evaluate
     only_cpu = options.devices == ("cpu",)
-    groups = populations(suite.runs)
+    groups = [
+        runs for tested_alike in _by_evaluation(suite.runs) for runs in populations(tested_alike)
+    ]
     wanted = options.workers or (cores() if only_cpu else len(options.devices))
     workers = min(wanted, len(groups))
     jobs = [
         Job(
             runs=tuple(runs),
             root=store.root,
-            lengths=tuple(evaluation.lengths),
-            examples=evaluation.examples,
+            lengths=tuple(runs[0].evaluate.lengths),
+            examples=runs[0].evaluate.examples,
             threads=max(1, cores() // workers),
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
@@ -77,3 +78,11 @@ def plan_jobs(suite: Suite, store: Store, options: Options) -> tuple[list[Job], 
     ]
     slots = [options.devices[n % len(options.devices)] for n in range(workers)]
     return [job for job in jobs if not job.complete(store)], slots
+
+
+def _by_evaluation(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs that are tested at the same lengths on as many examples."""
+    groups: dict[tuple[int, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.evaluate.examples, *run.evaluate.lengths), []).append(run)
+    return list(groups.values())

@@ -1,14 +1,18 @@
 """The JSON Schema of suite and study files, with every known task and mixer, for editors."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from lengthwise.harness import plugins
+from lengthwise.harness.entries import ARCHITECTURE_SETTINGS, TASK_SETTINGS
 from lengthwise.harness.settings import SuiteSettings
 from lengthwise.harness.tune.objective import METRICS
 from lengthwise.harness.tune.settings import ParameterSettings, StudySettings
 
 DOTTED = r"^[\w.]+:\w+$"
+OWN = {"type": "string", "pattern": DOTTED, "description": "package.module:Class"}
 """A plug-in of one's own."""
+LABEL = {"label": {"type": "string", "description": "What its panels or curves are called."}}
 
 
 def suite_schema() -> dict[str, Any]:
@@ -44,49 +48,66 @@ def _schema(model: type[SuiteSettings]) -> dict[str, Any]:
     schema = model.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema.setdefault("$defs", {})
-    task = _any_of(definitions, plugins.TASK, _task)
-    mixer = _any_of(definitions, plugins.MIXER, _named)
-    channel_mixer = _any_of(definitions, plugins.CHANNEL_MIXER, _named)
+    mixer = {"anyOf": _named(definitions, plugins.MIXER)}
+    channel_mixers = _named(definitions, plugins.CHANNEL_MIXER)
+    named, flat = _named(definitions, plugins.TASK), _flat(definitions, plugins.TASK)
+    labelled = [each | {"properties": LABEL | each["properties"]} for each in flat]
+    long_task = _long({"task": {"anyOf": [*named, *flat]}}, TASK_SETTINGS)
+    task = {"anyOf": [*named, *labelled, long_task | {"required": ["task"]}]}
     properties = schema["properties"]
     properties["tasks"]["items"] = task
     properties["task"] = task | {"description": "Short for tasks with one task."}
     several = {"type": "array", "items": mixer, "minItems": 1}
-    labelled = {
-        "type": "object",
-        "properties": {
-            "label": {"type": "string"},
-            "mixer": mixer,
-            "mixers": several,
-            "train": {"$ref": "#/$defs/TrainSettings"},
-            "model": {"$ref": "#/$defs/ModelSettings"},
-        },
-        "oneOf": [{"required": ["mixer"]}, {"required": ["mixers"]}],
-        "additionalProperties": False,
+    long_architecture = _long({"mixer": mixer, "mixers": several}, ARCHITECTURE_SETTINGS) | {
+        "oneOf": [{"required": ["mixer"]}, {"required": ["mixers"]}]
     }
-    properties["architectures"]["items"] = {"anyOf": [mixer, labelled]}
+    properties["architectures"]["items"] = {"anyOf": [mixer, long_architecture]}
     definitions["ModelSettings"]["properties"]["channel_mixer"] |= {
-        "anyOf": [channel_mixer, {"type": "null"}]
+        "anyOf": [*channel_mixers, {"type": "null"}]
     }
     schema["required"] = ["name", "architectures"]
     schema["oneOf"] = [{"required": ["tasks"]}, {"required": ["task"]}]
     return schema
 
 
-def _any_of(definitions: dict[str, Any], kind: plugins.Kind, make: Any) -> dict[str, Any]:
+def _long(listed: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """The long form of a task or architecture: a label, what it is, settings of its own."""
+    own = {name: {"$ref": f"#/$defs/{name.capitalize()}Settings"} for name in settings}
+    properties = LABEL | listed | own
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _named(definitions: dict[str, Any], kind: plugins.Kind) -> list[dict[str, Any]]:
+    """`name` and `{name: {options}}`."""
     names = plugins.names(kind)
-    variants = [make(definitions, kind, name) for name in names]
-    dotted = {"type": "string", "pattern": DOTTED, "description": "package.module:Class"}
-    if kind is plugins.TASK:
-        own = {"type": "object", "properties": {"name": dotted}, "required": ["name"]}
-    else:
-        options = {"type": ["object", "null"], "description": "The options of one's own."}
-        own = {
+    options = {"type": ["object", "null"], "description": "The options of one's own."}
+    own = {
+        "type": "object",
+        "patternProperties": {DOTTED: options},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    with_options = [
+        {
             "type": "object",
-            "patternProperties": {DOTTED: options},
+            "properties": {name: {"anyOf": [_options(definitions, kind, name), {"type": "null"}]}},
+            "required": [name],
             "additionalProperties": False,
-            "minProperties": 1,
         }
-    return {"anyOf": [{"enum": names}, dotted, *variants, own]}
+        for name in names
+    ]
+    return [{"enum": names}, OWN, *with_options, own]
+
+
+def _flat(definitions: dict[str, Any], kind: plugins.Kind) -> list[dict[str, Any]]:
+    """`{name: its name, options}`."""
+    variants: list[dict[str, Any]] = []
+    for name in plugins.names(kind):
+        options = _options(definitions, kind, name)
+        options["properties"] = {"name": {"const": name}} | options.get("properties", {})
+        options["required"] = ["name", *options.get("required", [])]
+        variants.append(options)
+    return [*variants, {"type": "object", "properties": {"name": OWN}, "required": ["name"]}]
 
 
 def _options(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
@@ -95,23 +116,3 @@ def _options(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict
     definitions |= options.pop("$defs", {})
     options.pop("title", None)
     return options | {"description": plugins.headline(plugin)}
-
-
-def _task(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
-    options = _options(definitions, kind, name)
-    options["properties"] = {
-        "name": {"const": name},
-        "label": {"type": "string", "description": "What its panels are called."},
-        **options.get("properties", {}),
-    }
-    options["required"] = ["name", *options.get("required", [])]
-    return options
-
-
-def _named(definitions: dict[str, Any], kind: plugins.Kind, name: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: {"anyOf": [_options(definitions, kind, name), {"type": "null"}]}},
-        "required": [name],
-        "additionalProperties": False,
-    }

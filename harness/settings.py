@@ -61,6 +61,8 @@ class ModelSettings(Settings):
     """Blocks."""
     channel_mixer: str | dict[str, Any] | None = "swiglu"
     """The channel mixer of each block, by name or {name: {options}}; null for none."""
+    tie_embeddings: bool = False
+    """Whether the head reads with the weight of the embedding."""
 
 
 class OptimizerSettings(Settings):
@@ -135,9 +137,10 @@ class SuiteSettings(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """Names the results and the report."""
     tasks: Annotated[list[Any], Field(min_length=1)]
-    """Each a task's name, or a mapping with its name and its options."""
+    """Each a task's name, {name: {options}} or {name: its name, options}, or {label, task, train,
+    evaluate}."""
     architectures: Annotated[list[Any], Field(min_length=1)]
-    """Each a mixer's name or {name: {options}}, or {label, mixer or mixers, train}."""
+    """Each a mixer's name or {name: {options}}, or {label, mixer or mixers, train, model}."""
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -33,7 +33,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-FORMAT = 2
+FORMAT = 3
 TRAINING = "training"
 """The stage of a run before its evaluations."""
 

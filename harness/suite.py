@@ -6,16 +6,20 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from lengthwise.harness import plugins
+from lengthwise.harness.entries import (
+    ARCHITECTURE_SETTINGS,
+    TASK_SETTINGS,
+    NamedArchitecture,
+    NamedTask,
+    architecture_of,
+    task_of,
+)
 from lengthwise.harness.plan import Run
-from lengthwise.harness.settings import ModelSettings, SuiteSettings, TrainSettings
-from lengthwise.harness.source import Path, Source, nearest, read
-from lengthwise.harness.sweep import NamedArchitecture, NamedTask, leaves, sweep
-from lengthwise.harness.validation import choice, named_choice, validated
+from lengthwise.harness.settings import SuiteSettings
+from lengthwise.harness.source import Source, read
+from lengthwise.harness.sweep import leaves, sweep
+from lengthwise.harness.validation import validated
 
-ARCHITECTURE_FIELDS = ("label", "mixer", "mixers", "train", "model")
-"""The long form of an architecture."""
-OWN_SETTINGS = {"train": TrainSettings, "model": ModelSettings}
-"""What an architecture may set for itself."""
 Made = TypeVar("Made", bound=SuiteSettings)
 
 
@@ -47,7 +51,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     overrides = tuple(overrides)
     source = read_with(file, overrides)
     settings, tasks, architectures = parts(source, SuiteSettings)
-    _check_overrides(source, settings, architectures, overrides)
+    _check_overrides(source, settings, [*tasks, *architectures], overrides)
     runs = sweep(source, settings, tasks, architectures)
     source.check()
     return Suite(settings.name, file, source.text, overrides, settings, tuple(runs))
@@ -80,22 +84,27 @@ def parts(
     settings = validated(source, model, source.data, ())
     source.check()
     assert settings is not None
-    tasks = [_task(source, raw, ("tasks", n)) for n, raw in enumerate(settings.tasks)]
+    tasks = [task_of(source, raw, ("tasks", n)) for n, raw in enumerate(settings.tasks)]
     architectures = [
-        _architecture(source, raw, ("architectures", n))
+        architecture_of(source, raw, ("architectures", n))
         for n, raw in enumerate(settings.architectures)
     ]
     for field, named in (("tasks", tasks), ("architectures", architectures)):
         _check_labels(source, field, [each.label if each else "" for each in named])
     source.check()
-    return settings, [each for each in tasks if each], [each for each in architectures if each]
+    found = [each for each in tasks if each], [each for each in architectures if each]
+    _check_contradictions(source, *found)
+    return settings, *found
 
 
 def _give_way(source: Source, path: list[str]) -> None:
-    """Takes a field of `train` or `model` that --set sets for all out of what architectures set
-    for themselves."""
-    raw = source.data.get("architectures") if isinstance(source.data, dict) else None
-    for holder in raw if path[0] in OWN_SETTINGS and isinstance(raw, list) else ():
+    """Takes a field of `train` or the like that --set sets for all out of what tasks and
+    architectures set for themselves."""
+    data = source.data if isinstance(source.data, dict) else {}
+    listed: list[Any] = [data.get("task")]
+    for field in ("tasks", "architectures"):
+        listed += data[field] if isinstance(data.get(field), list) else []
+    for holder in listed if path[0] in {*TASK_SETTINGS, *ARCHITECTURE_SETTINGS} else ():
         for part in path[:-1]:
             holder = holder.get(part) if isinstance(holder, dict) else None
         if isinstance(holder, dict):
@@ -116,51 +125,10 @@ def _name_the_only_task(source: Source) -> None:
     source.places = {("tasks",): source.place(("task",))} | moved | source.places
 
 
-def _task(source: Source, raw: Any, path: Path) -> NamedTask | None:
-    if isinstance(raw, str):
-        raw = {"name": raw}
-    if not isinstance(raw, dict) or "name" not in raw:
-        source.complain(path, f"must be a task's name or {{name: …, options}}, not {raw!r}")
-        return None
-    options = {key: value for key, value in raw.items() if key not in ("name", "label")}
-    chosen = choice(source, plugins.TASK, raw["name"], options, (*path, "name"), path)
-    return chosen and NamedTask(str(raw.get("label", _short(raw["name"]))), chosen, path)
-
-
-def _architecture(source: Source, raw: Any, path: Path) -> NamedArchitecture | None:
-    label: str | None = None
-    own: dict[str, dict[str, Any]] = {name: {} for name in OWN_SETTINGS}
-    listed: list[tuple[Any, Path]] = [(raw, path)]
-    if isinstance(raw, dict) and raw.keys() & ARCHITECTURE_FIELDS:
-        for key in raw.keys() - set(ARCHITECTURE_FIELDS):
-            source.complain((*path, key), f"unknown field{nearest(key, ARCHITECTURE_FIELDS)}")
-        label = raw.get("label")
-        own = {name: {} if raw.get(name) is None else raw[name] for name in OWN_SETTINGS}
-        if None in [
-            validated(source, model, own[name], (*path, name))
-            for name, model in OWN_SETTINGS.items()
-        ]:
-            return None
-        mixers = raw.get("mixers", [raw["mixer"]] if "mixer" in raw else [])
-        if not isinstance(mixers, list) or not mixers or {"mixer", "mixers"} <= raw.keys():
-            source.complain(path, "needs either mixer: one, or mixers: [one a layer, …]")
-            return None
-        place = (*path, "mixers")
-        listed = [(each, (*place, n)) for n, each in enumerate(mixers)]
-        if "mixer" in raw:
-            listed = [(raw["mixer"], (*path, "mixer"))]
-    chosen = [named_choice(source, plugins.MIXER, each, at) for each, at in listed]
-    if None in chosen:
-        return None
-    found = tuple(each for each in chosen if each)
-    label = label or "+".join(_short(each.name) for each in found)
-    return NamedArchitecture(str(label), found, **own, path=path)
-
-
 def _check_overrides(
     source: Source,
     settings: SuiteSettings,
-    architectures: Iterable[NamedArchitecture],
+    entries: Iterable[NamedTask | NamedArchitecture],
     overrides: Iterable[str],
 ) -> None:
     """Refuses a value that another one, nearer to the runs, would silently replace."""
@@ -169,17 +137,25 @@ def _check_overrides(
         if path in settings.sweep:
             hint = f"{path} is swept; set sweep.{path} to a list instead"
             source.complain(tuple(path.split(".")), hint)
-    for architecture in architectures:
-        own = {"train": architecture.train, "model": architecture.model}
-        for path in (path for name, each in own.items() for path in leaves(each, name)):
-            place = (*architecture.path, *path.split("."))
+    for entry in entries:
+        for path in leaves(entry.own):
             if path in settings.sweep:
-                source.complain(place, f"{path} is also swept; leave one of them out")
+                message = f"{path} is also swept; leave one of them out"
+                source.complain((*entry.path, *path.split(".")), message)
 
 
-def _short(name: Any) -> str:
-    """The class of a dotted path, else the name itself."""
-    return str(name).rpartition(":")[2]
+def _check_contradictions(
+    source: Source, tasks: Iterable[NamedTask], architectures: Iterable[NamedArchitecture]
+) -> None:
+    """Refuses a field that both a task and an architecture set for themselves."""
+    by_task = {path: task.label for task in tasks for path in leaves(task.own)}
+    for architecture in architectures:
+        for path in leaves(architecture.own):
+            if path in by_task:
+                source.complain(
+                    (*architecture.path, *path.split(".")),
+                    f"{path} is also set by the task {by_task[path]!r}; leave one of them out",
+                )
 
 
 def _check_labels(source: Source, field: str, labels: list[str]) -> None:

@@ -2,41 +2,25 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
 from lengthwise.harness import plugins
-from lengthwise.harness.plan import Choice, Run
-from lengthwise.harness.settings import ModelSettings, Settings, SuiteSettings, TrainSettings
+from lengthwise.harness.entries import NamedArchitecture, NamedTask
+from lengthwise.harness.plan import Run
+from lengthwise.harness.settings import (
+    EvaluateSettings,
+    ModelSettings,
+    Settings,
+    SuiteSettings,
+    TrainSettings,
+)
 from lengthwise.harness.source import Path, Source, nearest
 from lengthwise.harness.validation import choice, named_choice, validated
 from pydantic import NonNegativeInt
 
 DEFAULT_SEEDS = [0, 1, 2]
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class NamedTask:
-    """A task under the label that panels carry, and where it stands in the file."""
-
-    label: str
-    choice: Choice
-    path: Path
-
-
-@dataclass(frozen=True)
-class NamedArchitecture:
-    """Mixers that the layers take in turn, under the label that curves carry."""
-
-    label: str
-    mixers: tuple[Choice, ...]
-    train: dict[str, Any]
-    """What it is trained with instead of the suite's settings."""
-    model: dict[str, Any]
-    """What surrounds its mixers instead of the suite's settings."""
-    path: Path
 
 
 class RunSettings(Settings):
@@ -120,7 +104,8 @@ def make_run(
 ) -> Run | None:
     """The run that the values, by path, make of the settings, or None after recording what is
     wrong."""
-    draft = {**unvaried(settings, architecture), "task": task.choice.options}
+    draft = unvaried(settings, architecture)
+    draft |= {"task": task.choice.options, "train": merged(draft["train"], task.own["train"])}
     problems = len(source.problems)
     for path, value in values.items():
         draft = _assigned(source, draft, path.split("."), value, path)
@@ -150,8 +135,10 @@ def make_run(
         seed=checked.seed,
         setting=_describe(values, lambda path: path in best_over),
         variant=_describe(values, lambda path: path not in best_over and path != "seed"),
+        tie_embeddings=checked.model.tie_embeddings,
+        evaluate=EvaluateSettings(**settings.evaluate.model_dump() | task.own["evaluate"]),
     )
-    _check(source, run, settings.evaluate.lengths, task, architecture)
+    _check(source, run, task, architecture)
     return None if len(source.problems) > problems else run
 
 
@@ -160,8 +147,8 @@ def unvaried(settings: SuiteSettings, architecture: NamedArchitecture) -> dict[s
     single = len(architecture.mixers) == 1
     return {
         "seed": 0,
-        "model": merged(settings.model.model_dump(), architecture.model),
-        "train": merged(settings.train.model_dump(), architecture.train),
+        "model": merged(settings.model.model_dump(), architecture.own["model"]),
+        "train": merged(settings.train.model_dump(), architecture.own["train"]),
         "architecture": architecture.mixers[0].options if single else {},
     }
 
@@ -180,18 +167,17 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return settings | changes | deeper
 
 
-def leaves(data: dict[str, Any], prefix: str) -> Iterator[str]:
+def leaves(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Dotted paths of the values in nested mappings.
 
-    >>> list(leaves({"optimizer": {"lr": 1e-3}, "length": 64}, "train"))
+    >>> list(leaves({"train": {"optimizer": {"lr": 1e-3}, "length": 64}}))
     ['train.optimizer.lr', 'train.length']
     """
     for name, value in data.items():
-        path = f"{prefix}.{name}"
         if isinstance(value, dict):
-            yield from leaves(value, path)
+            yield from leaves(value, f"{prefix}{name}.")
         else:
-            yield path
+            yield f"{prefix}{name}"
 
 
 def _assigned(
@@ -212,18 +198,14 @@ def _assigned(
 
 
 def _check(
-    source: Source,
-    run: Run,
-    lengths: Sequence[int],
-    named_task: NamedTask,
-    architecture: NamedArchitecture,
+    source: Source, run: Run, named_task: NamedTask, architecture: NamedArchitecture
 ) -> None:
-    """Whether the task can be made, filled at every length, and the model be built."""
+    """Whether the task can be made, filled at every length, and the model be built for each."""
     train, task_path, architecture_path = run.train, named_task.path, architecture.path
 
-    def place(name: str) -> Path:
-        own = (*architecture_path, "train", name)
-        return own if name in architecture.train else ("train", name)
+    def place(name: str, section: str = "train") -> Path:
+        holders = [each for each in (named_task, architecture) if name in each.own.get(section, ())]
+        return (*(holders[0].path if holders else ()), section, name)
 
     if train.batch_size > train.examples:
         message = f"{train.batch_size} is more than the {train.examples} training examples"
@@ -238,20 +220,28 @@ def _check(
     if task is None:
         return
     wanted: list[tuple[int, Path]] = [(train.length, place("length"))]
-    wanted += [(length, ("evaluate", "lengths", n)) for n, length in enumerate(lengths)]
+    lengths = place("lengths", "evaluate")
+    wanted += [(length, (*lengths, n)) for n, length in enumerate(run.evaluate.lengths)]
     for length, at in wanted:
         _attempt(source, at, lambda length=length: task.check_length(length), run.task_label)
-    identified = _attempt(source, architecture_path, lambda: run.id) is not None
-    if (
-        identified
-        and run.shape not in _buildable
-        and _attempt(source, architecture_path, run.make_model)
-    ):
-        _buildable.add(run.shape)
+    if _attempt(source, architecture_path, lambda: run.id) is None:
+        return
+    looked_at = (run.shape, *(length for length, _ in wanted))
+    if looked_at in _buildable:
+        return
+    model = _attempt(source, architecture_path, run.make_model)
+    if model is None:
+        return
+    problems = len(source.problems)
+    for length, at in wanted:
+        _attempt(source, at, lambda length=length: model.state_bytes(length), run.architecture)
+    if len(source.problems) == problems:
+        _buildable.add(looked_at)
 
 
-_buildable: set[str] = set()
-"""Shapes whose model has been built: other seeds and learning rates need no second look."""
+_buildable: set[tuple[str | int, ...]] = set()
+"""Shape and lengths of models that have been built: other seeds and learning rates need no second
+look."""
 
 
 def _attempt(source: Source, path: Path, make: Callable[[], Made], prefix: str = "") -> Made | None:

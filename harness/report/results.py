@@ -1,7 +1,7 @@
 """What a report is made from: plain tables, checked at the border."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ RUN_COLUMNS = {
     "variant": "str",
     "setting": "str",
     "seed": "int64",
+    "width": "int64",
     "trained_length": "int64",
     "status": "str",
     "steps": "int64",
@@ -84,6 +85,8 @@ class Results:
         suites: the exact YAML text of each suite file, by file name.
         command: the command line that makes the results again.
         provenance: versions, commit, machine, device, …, in the order to show them.
+        floors: of each run by its id, what knowing only part of an answer gives at the trained
+            length, by name.
         tuning: of a study, what was tried before these runs.
 
     Raises:
@@ -97,6 +100,7 @@ class Results:
     suites: Mapping[str, str]
     command: str
     provenance: Mapping[str, str]
+    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tuning: Tuning | None = None
 
     def __post_init__(self) -> None:

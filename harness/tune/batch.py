@@ -98,8 +98,8 @@ class Batch:
         if how != "finished":
             self.book.end(trial.number, how, error=error)
             return
-        evaluations = self.job(runs).evaluations
-        scores = scores_of(*tables(self.store, [run.to_json() for run in runs], evaluations)[:2])
+        measured = {"evaluations": self.job(runs).evaluations}
+        scores = scores_of(*tables(self.store, [run.to_json() | measured for run in runs])[:2])
         by_seed = [
             [each.value(of_seed) for each in self.study.objectives]
             for _, of_seed in scores.groupby("seed")

@@ -8,11 +8,12 @@ from typing import Any
 
 import optuna
 import yaml
+from lengthwise.harness.entries import NamedArchitecture
 from lengthwise.harness.plan import Run
 from lengthwise.harness.report.tuning import DEFAULT, TUNED
 from lengthwise.harness.settings import SuiteSettings
 from lengthwise.harness.suite import Suite
-from lengthwise.harness.sweep import NamedArchitecture, merged
+from lengthwise.harness.sweep import merged
 from lengthwise.harness.tune.batch import suggested
 from lengthwise.harness.tune.bookkeeping import Book
 from lengthwise.harness.tune.settings import StudySettings
@@ -95,8 +96,8 @@ def _architecture(contender: Contender, chosen: Chosen | None) -> dict[str, Any]
         {each.name: each.options | changes.get("architecture", {})} for each in architecture.mixers
     ]
     own = {
-        "train": merged(architecture.train, changes.get("train", {})),
-        "model": merged(architecture.model, changes.get("model", {})),
+        "train": merged(architecture.own["train"], changes.get("train", {})),
+        "model": merged(architecture.own["model"], changes.get("model", {})),
     }
     return {
         "label": architecture.label,

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lengthwise.harness.entries import NamedArchitecture, NamedTask
 from lengthwise.harness.source import Path, Source, nearest
-from lengthwise.harness.sweep import NamedArchitecture, NamedTask, make_run, unvaried
+from lengthwise.harness.sweep import make_run, unvaried
 from lengthwise.harness.tune.settings import SCALES, ParameterSettings, StudySettings
 from lengthwise.harness.validation import validated
 from optuna.distributions import (

@@ -8,16 +8,11 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
+from lengthwise.harness.entries import NamedArchitecture, NamedTask
 from lengthwise.harness.plan import RESULT_VERSION, Run
 from lengthwise.harness.source import Source
 from lengthwise.harness.suite import parts, read_with
-from lengthwise.harness.sweep import (
-    DEFAULT_SEEDS,
-    NamedArchitecture,
-    NamedTask,
-    make_run,
-    unvaried,
-)
+from lengthwise.harness.sweep import DEFAULT_SEEDS, make_run, unvaried
 from lengthwise.harness.tune.objective import Objective, objectives_of
 from lengthwise.harness.tune.settings import StudySettings
 from lengthwise.harness.tune.space import Parameter, default_values, space_of
@@ -124,6 +119,10 @@ def load_study(file: FilePath, overrides: Iterable[str] = ()) -> Study:
     source = read_with(file, overrides)
     settings, tasks, architectures = parts(source, StudySettings)
     _check_sweep(source, settings)
+    for task in tasks:
+        for name in (name for name, own in task.own.items() if own):
+            message = "a study trains and tests every task alike; leave it out"
+            source.complain((*task.path, name), message)
     source.check()
     objectives = objectives_of(source, settings)
     spaces = space_of(source, settings, tasks, architectures)

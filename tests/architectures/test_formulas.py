@@ -17,16 +17,15 @@ LENGTH = 13
 
 def projected(mixer: Attention | LinearAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v [H, T, K] of one sequence."""
-    q, k, v = (x[0] @ mixer.project.weight.mT).chunk(3, -1)
-    q, k, v = (each.view(LENGTH, HEADS, -1).transpose(0, 1) for each in (q, k, v))
+    q, k, v = (heads(each) for each in (x[0] @ mixer.project.weight.mT).chunk(3, -1))
     return q, k, v
 
 
-@pytest.mark.parametrize("positions", ["rope", "nope", "alibi"])
+@pytest.mark.parametrize("positions", ["rope", "nope", "alibi", "learned"])
 def test_attention_is_its_formula(positions: str) -> None:
     mixer = Attention(WIDTH, heads=HEADS, positions=positions).double()  # pyright: ignore[reportArgumentType]
     x = torch.randn(1, LENGTH, WIDTH, dtype=torch.float64)
-    q, k, v = projected(mixer, x)
+    q, k, v = projected(mixer, x + mixer.places[:LENGTH] if positions == "learned" else x)
     size = WIDTH // HEADS
     outputs = torch.zeros(HEADS, LENGTH, size, dtype=torch.float64)
     for head in range(HEADS):
@@ -45,6 +44,21 @@ def test_attention_is_its_formula(positions: str) -> None:
     torch.testing.assert_close(mixer(x)[0][0], expected)
 
 
+def heads(x: Tensor) -> Tensor:
+    """[T, D] → [H, T, K]."""
+    return x.view(LENGTH, HEADS, -1).transpose(0, 1)
+
+
+def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """SiLU of each channel's filter over the present token and those before it, [T, D]."""
+    rows: list[Tensor] = []
+    for t in range(len(x)):
+        taps = [(t - w, weight[:, -1 - w]) for w in range(weight.shape[1]) if t >= w]
+        rows.append(bias + torch.stack([x[at] * tap for at, tap in taps]).sum(0))
+    total = torch.stack(rows)
+    return total * total.sigmoid()
+
+
 def turned(vector: Tensor, position: int) -> Tensor:
     """Rotary positions as complex numbers: pair i turns by position · 10000^(−2i/K)."""
     half = len(vector) // 2
@@ -61,10 +75,36 @@ def test_rotated_products_depend_on_the_distance_alone() -> None:
     torch.testing.assert_close(near, far)
 
 
-def test_linear_attention_is_its_formula() -> None:
-    mixer = LinearAttention(WIDTH, heads=HEADS).double()
+def test_learned_positions_say_how_many_they_would_have_to_be() -> None:
+    mixer = Attention(WIDTH, positions="learned", max_positions=10)
+    _, state = mixer(torch.randn(1, 10, WIDTH))
+    for act in (
+        lambda: mixer(torch.randn(1, 1, WIDTH), state),
+        lambda: mixer(torch.randn(1, 11, WIDTH)),
+        lambda: mixer.state_bytes(11),
+    ):
+        with pytest.raises(ValueError, match=r"max_positions: 10 .* raise max_positions to 11"):
+            act()
+    with pytest.raises(ValueError, match="max_positions: 0 must be at least 1"):
+        Attention(WIDTH, positions="learned", max_positions=0)
+
+
+def test_a_convolution_of_fewer_than_no_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="conv_size: -1 must be at least 0"):
+        LinearAttention(WIDTH, conv_size=-1)
+
+
+@pytest.mark.parametrize("conv_size", [0, 1, 4])
+def test_linear_attention_is_its_formula(conv_size: int) -> None:
+    mixer = LinearAttention(WIDTH, heads=HEADS, conv_size=conv_size).double()
     x = torch.randn(1, LENGTH, WIDTH, dtype=torch.float64)
     q, k, v = projected(mixer, x)
+    if mixer.convolution is not None:
+        weight, bias = mixer.convolution.weight, mixer.convolution.bias
+        q, k, v = (
+            heads(convolved(whole, weight.chunk(3)[n], bias.chunk(3)[n]))
+            for n, whole in enumerate((x[0] @ mixer.project.weight.mT).chunk(3, -1))
+        )
     q, k = (torch.where(each > 0, each + 1, each.exp()) for each in (q, k))
     weights = (q @ k.mT).tril()
     mixed = weights @ v / weights.sum(-1, keepdim=True)

@@ -128,3 +128,21 @@ def test_vectors_and_exempted_parameters_are_not_decayed() -> None:
     assert "norm.weight" in names
     assert "head.weight" not in names
     assert "blocks.0.mixer.project.weight" not in names
+
+
+def test_a_tied_head_reads_with_the_embedding_and_is_one_parameter() -> None:
+    tied = build_model(
+        ModelConfig(VOCABULARY, WIDTH, 2, [MIXERS["mamba"]], SwiGLU, tie_embeddings=True)
+    )
+    assert tied.head.weight is tied.embedding.weight
+    names = dict(tied.named_parameters())
+    assert "embedding.weight" in names
+    assert "head.weight" not in names
+    assert "embedding.weight" not in tied.undecayed_parameters()
+    big = build_model(ModelConfig(4096, 64, 1, [MIXERS["mamba"]], tie_embeddings=True))
+    assert abs(float(big.embedding.weight.detach().std()) - 0.02) < 0.001
+    tokens = torch.randint(VOCABULARY, (2, 10), generator=torch.Generator().manual_seed(3))
+    logits, _ = tied(tokens)
+    logits.logsumexp(-1).sum().backward()
+    assert tied.embedding.weight.grad is not None
+    assert tied.embedding.weight.grad.ne(0).all(), "tokens that were never read are answers too"

@@ -119,6 +119,12 @@ BAD_STUDIES = {
         STUDY + "sampler: grid\n",
         r"space\.train\.optimizer\.lr: a grid has no end of a range's numbers",
     ),
+    "a task with training of its own": (
+        STUDY.replace(
+            "task: {name: mqar, ", "task: {train: {epochs: 1}, task: {name: mqar, "
+        ).replace("random_filler: false}", "random_filler: false}}"),
+        r"study\.yaml:2:8: tasks\.0\.train: a study trains and tests every task alike",
+    ),
     "no trials": (STUDY.replace("trials: 6", "trials: 0"), r"budget\.trials: .*greater than 0"),
 }
 
