@@ -42,8 +42,7 @@ class ShortConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        output, state = causal_conv1d(x, self.weight, self.bias, initial_state=state)
-        return nn.functional.silu(output), state
+        return causal_conv1d(x, self.weight, self.bias, initial_state=state, activation="silu")
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
