@@ -3,19 +3,15 @@
 import math
 
 import torch
-from lengthwise.kernels import causal_conv1d, rms_norm
+from lengthwise.kernels import causal_conv1d, linear, rms_norm
 from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """nn.Linear that joins all leading dimensions first.
-
-    Stacked members then multiply as one batched matrix product; vmap over the unjoined form copies
-    the weight for every example (measured: 6 times slower at 3 members, batch 32, length 64).
-    """
+    """nn.Linear by the operator `linear`, whose product is one for all members of a stack."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        return super().forward(input.reshape(-1, input.shape[-1])).view(*input.shape[:-1], -1)
+        return linear(input, self.weight, self.bias)
 
 
 class RMSNorm(nn.Module):
