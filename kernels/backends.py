@@ -96,9 +96,14 @@ def compute(operator: str, backends: dict[str, Backend], requested: str | None, 
         default = None
     named = requested or default
     backend = _named(operator, backends, named, args) if named else _best(operator, backends, args)
-    for entered in _sessions:
-        entered.chosen.setdefault(operator, set()).add(backend.name)
+    record(operator, backend.name)
     return backend.compute(*args)
+
+
+def record(operator: str, backend: str) -> None:
+    """Tells every session what computes an operator."""
+    for entered in _sessions:
+        entered.chosen.setdefault(operator, set()).add(backend)
 
 
 def _named(

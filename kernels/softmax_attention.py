@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lengthwise.kernels.backends import record
 from lengthwise.kernels.members import join, part
 from torch import Tensor
 
@@ -33,6 +34,7 @@ def softmax_attention(
     >>> softmax_attention(q, q, torch.tensor([[[[2.0], [4.0]]]]), causal=True).flatten().tolist()
     [2.0, 3.0]
     """
+    record("softmax_attention", "scaled_dot_product_attention")
     return torch.ops.lengthwise.attend(q, k, v, bias, causal)
 
 
