@@ -1,8 +1,8 @@
 """Triton kernels of the linear cross-entropy: logits live in registers, a tile at a time.
 
 Exponentials are to base 2, which the processor has: `lse` is log2 Σ_v 2^(logit_v · log2 e). A
-program belongs to one member, so that none can spoil another. What belongs to a row stands along the
-rows of every product: along its columns each thread would load it many times.
+program belongs to one member, so that none can spoil another. Rows of x are the rows of every tile
+of logits: along its columns each thread would load what belongs to a row many times.
 """
 
 import triton

@@ -108,22 +108,24 @@ def _forward(x: Tensor, weight: Tensor, answers: Tensor) -> tuple[Tensor, Tensor
 def _backward(
     x: Tensor, weight: Tensor, answers: Tensor, lse: Tensor, gradient: Tensor
 ) -> tuple[Tensor, Tensor]:
+    inputs = contiguous(x, weight.to(x.dtype), answers, lse, gradient)
+    with on(x):
+        return _gradient_of_x(x, weight, inputs), _gradient_of_weight(x, weight, inputs)
+
+
+def _gradient_of_x(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:
     from lengthwise.kernels.gpu_cross_entropy import gradient_of_rows
 
     members, rows, _ = x.shape
     vocabulary = weight.shape[1]
     tile = _tiles(x).x
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-    inputs = contiguous(x, weight.to(x.dtype), answers, lse, gradient)
-    with on(x):
-        launch(
-            gradient_of_rows, ceil_div(rows, tile.rows), members,
-            warps=tile.warps, stages=tile.stages,
-        )(
-            *inputs, dx, rows, vocabulary,
-            **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
-        )  # fmt: skip
-        return dx, _gradient_of_weight(x, weight, inputs)
+    grid = ceil_div(rows, tile.rows), members
+    launch(gradient_of_rows, *grid, warps=tile.warps, stages=tile.stages)(
+        *inputs, dx, rows, vocabulary,
+        **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
+    )  # fmt: skip
+    return dx
 
 
 def _gradient_of_weight(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:
