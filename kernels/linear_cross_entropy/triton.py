@@ -59,7 +59,7 @@ SINGLE = {
     64: Tiles(Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(64, 32, 4, 2), "tf32x3"),
     512: Tiles(Tile(32, 16, 8, 1), Tile(16, 16, 8, 1), Tile(16, 16, 8, 1), "ieee"),
 }
-"""By the largest width they serve: none of their programs spills a register.
+"""By the largest width they serve, at which none of their programs spills a register.
 
 A wide tile in float32 leaves no room for the three parts of tf32x3.
 """
