@@ -99,7 +99,7 @@ class Attention(Mixer):
         distance = (queries[:, None] - torch.arange(k.shape[2], device=q.device)).to(q.dtype)
         bias = distance * 0
         if self.positions == "alibi":
-            bias = -alibi_slopes(self.heads).to(bias)[:, None, None] * distance
+            bias = -alibi_slopes(self.heads, q.device).to(q.dtype)[:, None, None] * distance
         return bias.masked_fill(distance < 0, -torch.inf)
 
 
@@ -120,10 +120,10 @@ def rotate(x: Tensor, start: int, base: float) -> Tensor:
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
-def alibi_slopes(heads: int) -> Tensor:
+def alibi_slopes(heads: int, device: torch.device | None = None) -> Tensor:
     """2^(−8h/H) for h = 1 … H.
 
     >>> alibi_slopes(2).tolist()
     [0.0625, 0.00390625]
     """
-    return 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+    return 2.0 ** (-8.0 * torch.arange(1, heads + 1, device=device) / heads)

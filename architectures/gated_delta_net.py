@@ -12,7 +12,7 @@ from lengthwise.architectures.layers import (
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_delta_rule
+from lengthwise.kernels import gated_delta_rule, l2_norm
 from torch import Tensor, nn
 
 
@@ -59,21 +59,16 @@ class GatedDeltaNet(Mixer):
         qkv, recent = self.convolution(qkv, recent)
         q, k, v = (split_heads(each, self.heads) for each in qkv.chunk(3, -1))
         mixed, memory = gated_delta_rule(
-            unit(q),
-            unit(k),
+            l2_norm(q),
+            l2_norm(k),
             v,
             beta.sigmoid(),
             -self.A_log.exp() * F.softplus(time_step + self.dt_bias),
             initial_state=memory,
         )
-        gated = self.norm(mixed) * F.silu(split_heads(gate, self.heads))
+        gated = self.norm(mixed, split_heads(gate, self.heads))
         return self.output(gated.flatten(2)), (recent, memory)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002
         convolution = 3 * self.width * (self.conv_size - 1)
         return 4 * (self.heads * self.head_size**2 + convolution)
-
-
-def unit(x: Tensor) -> Tensor:
-    """x / ‖x‖ over the last dimension; eps keeps the gradient of a zero vector finite."""
-    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()

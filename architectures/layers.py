@@ -3,7 +3,7 @@
 import math
 
 import torch
-from lengthwise.kernels import causal_conv1d
+from lengthwise.kernels import causal_conv1d, rms_norm
 from torch import Tensor, nn
 
 
@@ -19,15 +19,15 @@ class Linear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
-    """x / √(mean(x²) + eps) · weight over the last dimension."""
+    """x / √(mean(x²) + eps) · weight over the last dimension, and · SiLU(gate) if there is one."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        return rms_norm(x, self.weight, gate=gate, eps=self.eps)
 
 
 class ShortConvolution(nn.Module):
@@ -42,8 +42,7 @@ class ShortConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        output, state = causal_conv1d(x, self.weight, self.bias, initial_state=state)
-        return nn.functional.silu(output), state
+        return causal_conv1d(x, self.weight, self.bias, initial_state=state, activation="silu")
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

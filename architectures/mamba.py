@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from lengthwise.architectures.layers import Linear, ShortConvolution, check_positive, time_step_bias
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import selective_scan
+from lengthwise.kernels import selective_scan, swiglu
 from torch import Tensor, nn
 
 
@@ -60,7 +60,7 @@ class Mamba(Mixer):
         delta = F.softplus(self.time_step(low_rank))
         A = -self.A_log.exp()
         mixed, hidden = selective_scan(inputs, delta, A, B, C, self.D, initial_state=hidden)
-        return self.output(mixed * F.silu(gate)), (recent, hidden)
+        return self.output(swiglu(gate, mixed)), (recent, hidden)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002
         return 4 * self.inner * (self.state_size + self.conv_size - 1)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from lengthwise.architectures.layers import Linear, RMSNorm
 from lengthwise.architectures.mixer import ChannelMixer, Mixer, State
+from lengthwise.kernels import embedding, linear_cross_entropy
+from lengthwise.kernels.shapes import autocast_dtype
 from torch import Tensor, nn
 
 
@@ -79,7 +81,30 @@ class Model(nn.Module):
         Returns:
             Logits [B, A, vocab_size] for the token after each position, and one state a layer.
         """
-        x = self.embedding(tokens)
+        x, states = self._hidden(tokens, positions, state)
+        return self.head(x), states
+
+    def losses(self, tokens: Tensor, positions: Tensor, answers: Tensor) -> Tensor:
+        """The cross-entropy of the answers with what `forward` gives, never forming its logits.
+
+        Args:
+            tokens: [B, T] int64.
+            positions: [B, A] int64.
+            answers: [B, A] int64, the token after each position.
+
+        Returns:
+            Losses [B, A] in nats, in float32; in float64 where the parameters are.
+        """
+        x, _ = self._hidden(tokens, positions, None)
+        return linear_cross_entropy(x, self.head.weight, answers)
+
+    def _hidden(
+        self, tokens: Tensor, positions: Tensor | None, state: Sequence[State] | None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """What the head reads [B, A, width], and one state a layer."""
+        # The residual stream is in autocast's dtype from its beginning.
+        dtype = autocast_dtype(tokens.device.type)
+        x = embedding(self.embedding.weight, tokens, dtype=dtype)
         states: list[State] = []
         for index, block in enumerate(self.blocks):
             assert isinstance(block, Block)
@@ -89,7 +114,7 @@ class Model(nn.Module):
                 # Beyond the last mixer every token stands alone: only the answers are needed.
                 x = x.gather(1, positions[..., None].expand(*positions.shape, x.shape[-1]))
             x = block.mix_channels(x)
-        return self.head(self.norm(x)), tuple(states)
+        return self.norm(x), tuple(states)
 
     def state_bytes(self, length: int) -> int:
         """Bytes that decoding one sequence must carry after `length` tokens, in float32."""

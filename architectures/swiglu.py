@@ -1,8 +1,8 @@
 """The gated feed-forward block."""
 
-import torch.nn.functional as F
 from lengthwise.architectures.layers import Linear
 from lengthwise.architectures.mixer import ChannelMixer
+from lengthwise.kernels import swiglu
 from torch import Tensor
 
 
@@ -29,4 +29,4 @@ class SwiGLU(ChannelMixer):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.project(x).chunk(2, -1)
-        return self.output(F.silu(gate) * up)
+        return self.output(swiglu(gate, up))

@@ -66,7 +66,7 @@ def dry_run_table(suite: Suite, options: Options, console: Console) -> None:
 
 
 def estimate(job: Job, store: Store, device: str) -> Estimate:
-    """Times what is missing of a job: its second training step, and 8 examples at each length."""
+    """Times what is missing of a job: its third training step, and 8 examples at each length."""
     torch.set_num_threads(job.threads)
     population = Population(job.runs, device)
     train = job.runs[0].train
@@ -80,11 +80,12 @@ def estimate(job: Job, store: Store, device: str) -> Estimate:
     }
     training = 0.0
     if untrained := len(job.untrained(store)):
-        batch = population.batch("train", 0, train.batch_size, train.length)
-        population.train_step(batch)
-        begin = time.perf_counter()
-        population.train_step(batch)
-        step = (time.perf_counter() - begin) / len(job.runs)
+        step = 0.0
+        for _ in range(min(3, train.steps)):  # of which the first compile and record
+            begin = time.perf_counter()
+            population.advance()
+            population.take_losses()
+            step = (time.perf_counter() - begin) / len(job.runs)
         validated = train.steps / train.validate_every * train.validation_examples
         training = untrained * (step * train.steps + example[train.length] * validated)
     return Estimate(

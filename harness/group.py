@@ -94,6 +94,7 @@ class Group:
             "loss": float(history["loss"].iloc[-1]),
             "validation": float(history["validation"].iloc[-1]),
             "device": str(self.population.device),
+            "not_captured": self.population.advancing.refusal,
             "threads": torch.get_num_threads(),
             "backends": {name: sorted(used) for name, used in backends.items()},
             "versions": versions(),

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from filelock import Timeout
 from lengthwise import kernels
+from lengthwise.harness.capacity import fitting
 from lengthwise.harness.evaluate import Score, evaluate
 from lengthwise.harness.group import Group, resumable
 from lengthwise.harness.plan import Run
@@ -82,7 +83,12 @@ class Job:
         """As `execute`, for a caller that has seen to it that nobody else works on these runs."""
         untrained = self.untrained(store)
         groups: list[tuple[int, list[Run]]] = []
-        failure = _failure_of(lambda: groups.extend(resumable(untrained, store)))
+
+        def group() -> None:
+            for step, runs in resumable(untrained, store):
+                groups.extend((step, part) for part in fitting(runs, self.device))
+
+        failure = _failure_of(group)
         if failure:
             record_failures(store, untrained, TRAINING, failure)
         for step, runs in groups:

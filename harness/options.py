@@ -21,7 +21,10 @@ OutOption = Annotated[
     Path | None, typer.Option(help="Results folder; results/<name in the file> unless given.")
 ]
 DevicesOption = Annotated[
-    str, typer.Option(help="Devices to spread populations over, e.g. cpu or cuda:0,cuda:1.")
+    str,
+    typer.Option(
+        help="Devices to spread populations over, e.g. cpu or cuda:0,cuda:1; all GPUs unless given."
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -32,7 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as J
 
 
 def chosen_devices(text: str) -> tuple[str, ...]:
-    """The devices of a comma-separated list; of none the first GPU, or the CPU.
+    """The devices of a comma-separated list; of none all GPUs, or the CPU.
 
     Raises:
         InputError: one of them cannot be used.
@@ -41,7 +44,7 @@ def chosen_devices(text: str) -> tuple[str, ...]:
     from lengthwise.harness.source import InputError
 
     if not text:
-        return ("cuda:0",) if torch.cuda.is_available() else ("cpu",)
+        return tuple(f"cuda:{n}" for n in range(torch.cuda.device_count())) or ("cpu",)
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         try:

@@ -16,8 +16,9 @@ from lengthwise.tasks.task import Task
 RESULT_VERSION = 3
 """Raised whenever a change of ours changes what a run computes: results then count as new."""
 
-STACKABLE = ("lr", "weight_decay")
-"""Optimizer settings that members of one population may differ in, beside the seed."""
+STACKABLE = ("schedule", "warmup_steps", "clip", "stop_at")
+STACKABLE_OF_OPTIMIZER = ("lr", "weight_decay", "beta1", "beta2")
+"""Settings of training that members of one population may differ in, beside the seed."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,11 @@ class Run:
         """Runs of the same shape can be trained as one stacked program."""
         determinants = self._determinants()
         del determinants["seed"]
+        train = determinants["train"]
         for name in STACKABLE:
-            del determinants["train"]["optimizer"][name]
+            del train[name]
+        for name in STACKABLE_OF_OPTIMIZER:
+            del train["optimizer"][name]
         return _hash(determinants)
 
     def _determinants(self) -> dict[str, Any]:

@@ -4,21 +4,39 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
+from lengthwise.architectures.model import Model
+from lengthwise.harness.examples import TrainingExamples, of_members, sample
+from lengthwise.harness.graph import Captured
 from lengthwise.harness.plan import Run
+from lengthwise.harness.precision import arithmetic
+from lengthwise.harness.schedule import learning_rate_factors
+from lengthwise.kernels import adamw_
 from lengthwise.tasks.task import Batch, Split
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-EPSILON = 1e-8
-"""AdamW's guard against division by zero."""
+LOGGED = 256
+"""Steps whose losses stay on the device until they are asked for."""
+SETTINGS = ("lr", "weight_decay", "beta1", "beta2", "clip")
+
+
+class _Losses(nn.Module):
+    """A model that is called for its losses: functional_call calls `forward` alone."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, positions: Tensor, answers: Tensor) -> Tensor:
+        return self.model.losses(tokens, positions, answers)
 
 
 class Population:
-    """P members: all their parameters as the rows of one matrix, so that AdamW is a few calls.
+    """P members: all their parameters as the rows of one matrix, so that AdamW is one call.
 
     Row p never meets another row: a member's result is that of the same run trained alone, to
-    rounding, and a member that diverges spoils no other.
+    rounding, and a member that diverges spoils no other. Everything that a step reads and writes
+    stays on the device, so that a GPU replays whole steps without its host.
     """
 
     def __init__(self, runs: Sequence[Run], device: torch.device | str = "cpu") -> None:
@@ -46,78 +64,118 @@ class Population:
         self.decayed = torch.cat(decayed).to(self.device)
         self.first_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.second_moment = torch.zeros_like(self.flat, requires_grad=False)
-        self.lr = self._column([run.train.optimizer.lr for run in runs])
-        self.weight_decay = self._column([run.train.optimizer.weight_decay for run in runs])
+        self.settings = {
+            name: torch.tensor([_setting(run, name) for run in runs], device=self.device)
+            for name in SETTINGS
+        }
+        """What AdamW takes of each member [P]."""
+        self.factors = _factors(runs).to(self.device)
+        """Of the learning rate, by step and member [steps, P]."""
         self.step = 0
+        self.count = torch.zeros(1, dtype=torch.int64, device=self.device)
+        """The step, where a graph can read it."""
+        self.log = self.flat.new_zeros(LOGGED, len(runs), requires_grad=False)
+        """The losses of the last steps, in a ring."""
+        self.taken = 0
+        """The step up to which losses were taken from it."""
+        seeds = list(dict.fromkeys(run.seed for run in runs))
+        self.seeds = seeds
+        self.which = torch.tensor([seeds.index(run.seed) for run in runs], device=self.device)
+        self.examples = TrainingExamples(self.task, seeds, runs[0].train, self.device)
+        self.advancing = Captured(self._advance, self.device)
 
     def _sizes(self) -> Iterable[tuple[str, int]]:
         return zip(self.shapes, self.sizes, strict=True)
 
-    def _column(self, values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=self.flat.dtype, device=self.device)[:, None]
-
     def batch(self, split: Split, start: int, count: int, length: int) -> Batch:
         """Each member's own examples, joined along the batch: [P · count, …]."""
-        made: dict[int, Batch] = {
-            seed: self.task.sample(
-                seed=seed, split=split, start=start, count=count, length=length, device=self.device
-            )
-            for seed in dict.fromkeys(run.seed for run in self.runs)
-        }
-        fields = {
-            name: torch.cat([getattr(made[run.seed], name) for run in self.runs])
-            for name in Batch.__dataclass_fields__
-        }
-        return Batch(**fields)
+        made = sample(self.task, self.seeds, split, start, count, length, self.device)
+        return of_members(made, self.which, torch.arange(count, device=self.device))
+
+    def _call(self, module: nn.Module, prefix: str, *inputs: Tensor) -> Tensor:
+        """The module's output for every member, each input [P · B, …] parted among them."""
+        members = len(self.runs)
+        pieces = self.flat.split(self.sizes, 1)
+        state = {
+            name: piece.view(members, *shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        } | self.fixed
+
+        def forward(state: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+            output = functional_call(module, state, inputs)
+            return output if isinstance(output, Tensor) else output[0]
+
+        named = {prefix + name: each for name, each in state.items()}
+        with arithmetic(self.runs[0].train.precision, self.device):
+            return vmap(forward)(named, *(each.unflatten(0, (members, -1)) for each in inputs))
 
     def logits(self, batch: Batch) -> Tensor:
         """[P, B, A, vocab_size] at the answer positions."""
-        members = len(self.runs)
-        pieces = self.flat.split(self.sizes, 1)
-        parameters = {
-            name: piece.view(members, *shape)
-            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
-        }
-
-        def forward(state: dict[str, Tensor], tokens: Tensor, positions: Tensor) -> Tensor:
-            return functional_call(self.model, state, (tokens, positions))[0]
-
-        tokens = batch.tokens.unflatten(0, (members, -1))
-        positions = batch.positions.unflatten(0, (members, -1))
-        return vmap(forward)(parameters | self.fixed, tokens, positions)
+        return self._call(self.model, "", batch.tokens, batch.positions)
 
     def losses(self, batch: Batch) -> Tensor:
         """Each member's mean cross-entropy over its answers [P], in nats."""
-        logits = self.logits(batch)
-        answers = batch.answers.unflatten(0, (len(self.runs), -1))
-        mask = batch.mask.unflatten(0, (len(self.runs), -1))
-        each = F.cross_entropy(logits.flatten(0, 2), answers.flatten(), reduction="none")
-        return (each.view_as(mask) * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
+        inputs = (batch.tokens, batch.positions, batch.answers)
+        each = self._call(_Losses(self.model), "model.", *inputs)
+        mask = batch.mask.view_as(each)
+        return (each * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
+
+    def hits(self, batch: Batch) -> Tensor:
+        """[P, B, A]: whether the most likely token is the answer; never so if it is not finite."""
+        with torch.no_grad():
+            logits = self.logits(batch)
+            guesses = torch.where(logits.isfinite().all(-1), logits.argmax(-1), -1)
+            return guesses == batch.answers.view_as(guesses)
 
     def train_step(self, batch: Batch) -> Tensor:
         """One step of AdamW on every member; returns the losses [P] before it."""
+        losses = self._learn(batch)
+        self.step += 1
+        return losses
+
+    def advance(self) -> None:
+        """One step on the examples that are due; its losses go to the log.
+
+        Raises:
+            RuntimeError: the log is full.
+        """
+        if self.must_take_losses:
+            raise RuntimeError(f"the losses of {LOGGED} steps wait to be taken")
+        self.examples.prepare(self.step)
+        self.advancing()
+        self.step += 1
+
+    def _advance(self) -> Tensor:
+        row = self.count % LOGGED
+        losses = self._learn(self.examples.batch(self.count, self.which))
+        return self.log.index_copy_(0, row, losses[None])
+
+    def _learn(self, batch: Batch) -> Tensor:
         losses = self.losses(batch)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
-        self._update(gradient)
-        self.step += 1
+        factor = self.factors.index_select(0, self.count)[0]
+        with torch.no_grad():
+            adamw_(
+                self.flat,
+                gradient,
+                self.first_moment,
+                self.second_moment,
+                decayed=self.decayed,
+                step=self.count,
+                **self.settings | {"lr": factor * self.settings["lr"]},
+            )
+        self.count += 1
         return losses.detach()
 
-    @torch.no_grad()
-    def _update(self, gradient: Tensor) -> None:
-        """AdamW (Loshchilov and Hutter, arXiv 1711.05101) after clipping each member's norm."""
-        train = self.runs[0].train
-        if train.clip is not None:
-            norms = gradient.norm(dim=1, keepdim=True)
-            gradient = gradient * (train.clip / (norms + 1e-6)).clamp(max=1.0)
-        beta1, beta2 = train.optimizer.beta1, train.optimizer.beta2
-        self.first_moment.lerp_(gradient, 1 - beta1)
-        self.second_moment.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        count = self.step + 1
-        scale = (self.second_moment / (1 - beta2**count)).sqrt_().add_(EPSILON)
-        factor = learning_rate_factor(self.step, train.steps, train.warmup_steps, train.schedule)
-        lr = factor * self.lr
-        self.flat.mul_(1 - lr * self.weight_decay * self.decayed)
-        self.flat.sub_(lr / (1 - beta1**count) * self.first_moment / scale)
+    @property
+    def must_take_losses(self) -> bool:
+        return self.step - self.taken == LOGGED
+
+    def take_losses(self) -> list[list[float]]:
+        """Each member's losses since the last call, which waits for the device."""
+        rows = torch.arange(self.taken, self.step, device=self.device) % LOGGED
+        self.taken = self.step
+        return self.log[rows].T.tolist()
 
     def keep(self, members: Sequence[int]) -> None:
         """Drops all members but these, in this order."""
@@ -126,8 +184,11 @@ class Population:
         self.flat = self.flat.detach()[index].requires_grad_()
         self.first_moment = self.first_moment[index]
         self.second_moment = self.second_moment[index]
-        self.lr, self.weight_decay = self.lr[index], self.weight_decay[index]
+        self.settings = {name: each[index] for name, each in self.settings.items()}
+        self.factors, self.log = self.factors[:, index], self.log[:, index]
         self.fixed = {name: each[index] for name, each in self.fixed.items()}
+        self.which = self.which[index]
+        self.advancing.forget()
 
     def member_state(self, member: int) -> dict[str, Tensor]:
         """What a checkpoint of one member holds, beside the step."""
@@ -145,7 +206,8 @@ class Population:
             ("second_moment", self.second_moment),
         ):
             holder.copy_(torch.stack([state[name] for state in states]))
-        self.step = step
+        self.step = self.taken = step
+        self.count.fill_(step)
 
     def load_weights(self, weights: Sequence[dict[str, Tensor]]) -> None:
         """Takes parameters by name for every member, as `weights` gives them."""
@@ -162,15 +224,15 @@ class Population:
         return trained | {name: each[member].clone() for name, each in self.fixed.items()}
 
 
-def learning_rate_factor(step: int, steps: int, warmup_steps: int, schedule: str) -> float:
-    """Linear warm-up, then half a cosine down to zero at the end, or level.
+def _setting(run: Run, name: str) -> float:
+    """What AdamW is told of a run; no clipping is a norm without a limit."""
+    if name == "clip":
+        return math.inf if run.train.clip is None else run.train.clip
+    return getattr(run.train.optimizer, name)
 
-    >>> [round(learning_rate_factor(step, 8, 2, "cosine"), 2) for step in (0, 1, 2, 5)]
-    [0.5, 1.0, 1.0, 0.5]
-    """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    if schedule == "constant":
-        return 1.0
-    done = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * done))
+
+def _factors(runs: Sequence[Run]) -> Tensor:
+    """The learning rates of every step and member over their peaks [steps, P]."""
+    laws = {(run.train.schedule, run.train.warmup_steps): run.train for run in runs}
+    factors = {law: torch.tensor(learning_rate_factors(train)) for law, train in laws.items()}
+    return torch.stack([factors[run.train.schedule, run.train.warmup_steps] for run in runs], 1)

@@ -15,6 +15,8 @@ from pydantic import (
 )
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["float32", "tf32", "bfloat16"]
+Schedule = Literal["cosine", "cosine_by_epoch", "constant"]
 
 
 def _types(annotation: Any) -> set[Any]:
@@ -84,8 +86,11 @@ class TrainSettings(Settings):
     """Different training examples; each epoch goes through them in the same order."""
     epochs: PositiveInt = 1
     optimizer: OptimizerSettings = OptimizerSettings()
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up: down to zero along half a cosine, or level."""
+    precision: Precision = "float32"
+    """Of matrix products and what flows between them; parameters and states are float32."""
+    schedule: Schedule = "cosine"
+    """After the warm-up: down to zero along half a cosine, at every step or at every epoch, or
+    level."""
     warmup_steps: NonNegativeInt = 50
     """Steps of linear warm-up."""
     clip: PositiveFloat | None = 1.0

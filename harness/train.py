@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-import torch
-from lengthwise.harness.evaluate import evaluate
+from lengthwise.harness.evaluate import Validation
 from lengthwise.harness.population import Population
-from torch import Tensor
 
 Status = Literal["finished", "solved", "diverged", "pruned"]
 
@@ -62,22 +60,23 @@ def train(
         Interrupted: `stopped()` was true; the members had been saved.
     """
     settings = population.runs[0].train
-    losses: list[Tensor] = []
+    validation = Validation(population)
     saved = begin = time.monotonic()
     while not any(memory.status for memory in memories):
-        position = population.step % settings.steps_per_epoch * settings.batch_size
-        batch = population.batch("train", position, settings.batch_size, settings.length)
-        losses.append(population.train_step(batch))
+        population.advance()
         last = population.step == settings.steps
         due = last or population.step % settings.validate_every == 0
+        save_now = time.monotonic() - saved > checkpoint_seconds
         interrupted = stopped()
-        if due or interrupted or time.monotonic() - saved > checkpoint_seconds:
-            _remember(memories, losses, time.monotonic() - begin)
+        if due or save_now or interrupted or population.must_take_losses:
+            for memory, recent in zip(memories, population.take_losses(), strict=True):
+                memory.recent += recent
+                memory.seconds += (time.monotonic() - begin) / len(memories)
             begin = time.monotonic()
             if due:
-                _validate(population, memories, last=last)
+                _record(population, memories, validation(), last=last)
                 prune(population, memories)
-            if interrupted or begin - saved > checkpoint_seconds:
+            if save_now or interrupted:
                 save()
                 saved = time.monotonic()
             tell(progress(population, memories))
@@ -85,27 +84,20 @@ def train(
             raise Interrupted
 
 
-def _remember(memories: list[Memory], losses: list[Tensor], seconds: float) -> None:
-    """Moves the losses since the last call from the device into the memories."""
-    for memory, recent in zip(memories, torch.stack(losses, 1).tolist(), strict=True):
-        memory.recent += recent
-        memory.seconds += seconds / len(memories)
-    losses.clear()
-
-
-def _validate(population: Population, memories: list[Memory], *, last: bool) -> None:
+def _record(
+    population: Population, memories: list[Memory], accuracies: list[float], *, last: bool
+) -> None:
     """Writes one line of history a member, and decides who has ended and how."""
-    settings = population.runs[0].train
-    scores = evaluate(population, "validation", settings.length, settings.validation_examples)
     # The loss of a step is that before its update, which may be the one that overflowed.
     finite = population.flat.isfinite().all(1).tolist()
-    for memory, score, sound in zip(memories, scores, finite, strict=True):
+    members = zip(population.runs, memories, accuracies, finite, strict=True)
+    for run, memory, accuracy, sound in members:
         loss = sum(memory.recent) / len(memory.recent)
-        memory.history.append((population.step, loss, score.capability))
+        memory.history.append((population.step, loss, accuracy))
         memory.recent.clear()
         if not (math.isfinite(loss) and sound):
             memory.status = "diverged"
-        elif settings.stop_at is not None and score.capability >= settings.stop_at:
+        elif run.train.stop_at is not None and accuracy >= run.train.stop_at:
             memory.status = "solved"
         elif last:
             memory.status = "finished"

@@ -2,23 +2,35 @@
 
 import pkgutil
 
+from lengthwise.kernels.adamw import adamw_
 from lengthwise.kernels.backends import BackendUnavailableError, Session, discover, session
 from lengthwise.kernels.causal_conv1d import causal_conv1d
+from lengthwise.kernels.embedding import embedding
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
+from lengthwise.kernels.l2_norm import l2_norm
+from lengthwise.kernels.linear_cross_entropy import linear_cross_entropy
+from lengthwise.kernels.rms_norm import rms_norm
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
+from lengthwise.kernels.swiglu import swiglu
 
 __all__ = [
     "BackendUnavailableError",
     "Session",
+    "adamw_",
     "causal_conv1d",
+    "embedding",
     "gated_delta_rule",
     "gated_linear_attention",
+    "l2_norm",
+    "linear_cross_entropy",
     "operators",
+    "rms_norm",
     "selective_scan",
     "session",
     "softmax_attention",
+    "swiglu",
 ]
 
 

@@ -5,7 +5,8 @@ It defines
 
 - `PREFERENCE`: an integer; of the backends that accept a call, the highest is taken;
 - `refusal(*args) -> str | None`: why it cannot compute this call, or None when it can;
-- `compute(*args) -> (output, final_state)`: the operator itself.
+- `compute(*args)`: the operator itself. A recurrence returns (output, final_state), a row-wise
+  operator its output alone, an update in place nothing.
 
 `args` are the operator's own arguments in order, checked and with defaults filled in.
 """
@@ -18,8 +19,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
-
-import torch
 
 ENVIRONMENT_VARIABLE = "LENGTHWISE_BACKEND"
 
@@ -35,7 +34,7 @@ class Backend:
     name: str
     preference: int
     refusal: Callable[..., str | None]
-    compute: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+    compute: Callable[..., Any]
 
 
 @dataclass
@@ -47,6 +46,8 @@ class Session:
 
 
 _sessions: list[Session] = []
+_preferences: dict[str, int] = {}
+"""Of every backend name that an operator has."""
 
 
 @contextmanager
@@ -54,7 +55,9 @@ def session(backend: str | None = None) -> Iterator[Session]:
     """Sets the default backend inside the block and records every operator's choice.
 
     A `backend=` argument of an operator goes before it; the environment variable
-    LENGTHWISE_BACKEND comes after it.
+    LENGTHWISE_BACKEND comes after it. An operator without a backend of the default's name takes
+    its best among those of lower preference: `chunked` means `reference` where there are only
+    `reference` and `triton`.
     """
     entered = Session(backend)
     _sessions.append(entered)
@@ -75,26 +78,24 @@ def discover(package: str) -> dict[str, Backend]:
         for module in modules
         if hasattr(module, "PREFERENCE")
     ]
+    _preferences.update({backend.name: backend.preference for backend in found})
     return {backend.name: backend for backend in sorted(found, key=lambda each: -each.preference)}
 
 
-def compute(
-    operator: str, backends: dict[str, Backend], requested: str | None, *args: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
+def compute(operator: str, backends: dict[str, Backend], requested: str | None, *args: Any) -> Any:
     """Computes the operator on the backend requested, or else on the best that accepts the call.
 
     Raises:
         BackendUnavailableError: the backend requested is unknown, or refuses the call.
     """
-    requested = requested or next(
-        (entered.backend for entered in reversed(_sessions) if entered.backend), None
-    )
-    requested = requested or os.environ.get(ENVIRONMENT_VARIABLE)
-    backend = (
-        _named(operator, backends, requested, args)
-        if requested
-        else _best(operator, backends, args)
-    )
+    default = next((entered.backend for entered in reversed(_sessions) if entered.backend), None)
+    default = default or os.environ.get(ENVIRONMENT_VARIABLE)
+    if requested is None and default in _preferences and default not in backends:
+        limit = _preferences[default]
+        backends = {name: each for name, each in backends.items() if each.preference < limit}
+        default = None
+    named = requested or default
+    backend = _named(operator, backends, named, args) if named else _best(operator, backends, args)
     for entered in _sessions:
         entered.chosen.setdefault(operator, set()).add(backend.name)
     return backend.compute(*args)

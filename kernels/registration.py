@@ -90,7 +90,7 @@ def register(
 
     def refuse(*_: Any) -> None:
         raise NotImplementedError(
-            f"{name} has no derivative of its own; use backend='chunked' for second derivatives"
+            f"{name} has no derivative of its own; use backend='reference' for second derivatives"
         )
 
     for device in devices:

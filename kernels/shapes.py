@@ -1,4 +1,4 @@
-"""Shape and dtype checks at the border of every operator, and the dtype its state is kept in."""
+"""Shape and dtype checks at the border of every operator, and the dtypes it computes in."""
 
 import torch
 
@@ -47,6 +47,25 @@ def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> d
     return sizes
 
 
+def check_rows(operator: str, **rows: torch.Tensor | None) -> None:
+    """Checks that all tensors have one shape [..., D]; a None is passed over.
+
+    Raises:
+        ValueError: a number instead of a row, or two shapes.
+
+    >>> check_rows("op", x=torch.zeros(2, 3), gate=torch.zeros(2, 3))
+    """
+    given = {name: each.shape for name, each in rows.items() if each is not None}
+    first, shape = next(iter(given.items()))
+    if not shape:
+        raise ValueError(f"{operator}: {first} must be [..., D], not a number")
+    for name, other in given.items():
+        if other != shape:
+            raise ValueError(
+                f"{operator}: {name} must be {list(shape)} as {first}, not {list(other)}"
+            )
+
+
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
     """States and sums of half-precision inputs are kept in float32.
 
@@ -54,6 +73,19 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
     (torch.float32, torch.float64)
     """
     return torch.promote_types(dtype, torch.float32)
+
+
+def autocast_dtype(device_type: str) -> torch.dtype | None:
+    """What torch.autocast computes in on devices of this type; None where it is off.
+
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     autocast_dtype("cpu")
+    torch.bfloat16
+    """
+    if not torch.amp.is_autocast_available(device_type):
+        return None
+    on = torch.is_autocast_enabled(device_type)
+    return torch.get_autocast_dtype(device_type) if on else None
 
 
 def ceil_div(size: int, part: int) -> int:

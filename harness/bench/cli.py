@@ -98,3 +98,37 @@ def kernels(
             numbers = run.side_by_side(asked, place, rounds or 7, shown)
     if as_json:
         print(json.dumps(numbers, indent=1))
+
+
+@bench.command("train")
+def train(
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda:N; the first GPU unless given, if there is one.")
+    ] = "",
+    architecture: Annotated[
+        list[str], typer.Option(help="Only this one. Repeatable; all unless given.")
+    ] = [],  # noqa: B006
+    setting: Annotated[
+        list[int], typer.Option(help="Only this row of settings, from 1. Repeatable.")
+    ] = [],  # noqa: B006
+    members: Annotated[list[int], typer.Option(min=1, help="Members of a population.")] = [1, 4],  # noqa: B006
+    precision: Annotated[list[str], typer.Option(help="bfloat16, tf32 or float32.")] = ["bfloat16"],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=0, help="Of each of a row's measurements.")] = 1.0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Also compare stacked members with runs alone.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also list the kernels of every row's step.")
+    ] = False,
+) -> None:
+    """Measure the training loop beside the usual one, as a report in Markdown.
+
+    Recall with a vocabulary of 8192, two layers. The usual loop trains one model in float32 with
+    examples made on the host, logits at every position, and a loss that is read after every step.
+    """
+    from lengthwise.harness.bench.train.options import asked
+    from lengthwise.harness.bench.train.report import report
+
+    wanted = asked(device, architecture, setting, members, precision, seconds, profile=profile)
+    for line in report(wanted, check=check):
+        print(line, flush=True)

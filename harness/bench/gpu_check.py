@@ -129,7 +129,7 @@ def scan_case(shape: tuple[int, int, int, int]) -> Case:
     return Case("selective_scan", str(shape), length, make)
 
 
-def convolution_case(shape: tuple[int, int, int, int]) -> Case:
+def convolution_case(shape: tuple[int, int, int, int], activation: str | None = None) -> Case:
     """causal_conv1d at (B, T, E, W)."""
     batch, length, channels, width = shape
 
@@ -139,9 +139,10 @@ def convolution_case(shape: tuple[int, int, int, int]) -> Case:
             "weight": randn(generator, channels, width),
             "bias": randn(generator, channels),
             "initial_state": randn(generator, batch, channels, width - 1),
+            "activation": activation,
         }
 
-    return Case("causal_conv1d", str(shape), length, make)
+    return Case("causal_conv1d", f"{shape} {activation or ''}".strip(), length, make)
 
 
 def cases() -> Iterator[Case]:
@@ -174,6 +175,7 @@ def cases() -> Iterator[Case]:
     yield scan_case((1, 65536, 32, 16))
     for convolved in ((2, 1, 8, 4), (2, 131, 40, 4), (1, 3000, 64, 3), (2, 9, 16, 1)):
         yield convolution_case(convolved)
+        yield convolution_case(convolved, "silu")
 
 
 def _run(

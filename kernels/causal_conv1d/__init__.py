@@ -1,5 +1,7 @@
 """The short causal depthwise convolution that Mamba and DeltaNet put before their recurrence."""
 
+from typing import Literal
+
 from lengthwise.kernels.backends import compute, discover
 from lengthwise.kernels.shapes import check_shapes
 from torch import Tensor
@@ -13,13 +15,15 @@ def causal_conv1d(
     bias: Tensor | None = None,
     *,
     initial_state: Tensor | None = None,
+    activation: Literal["silu"] | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Convolves each channel with its own filter over the present and the W − 1 tokens before it.
 
-        y_t = bias + Σ_{w < W} weight_w · x_{t − W + 1 + w}
+        y_t = activation(bias + Σ_{w < W} weight_w · x_{t − W + 1 + w})
 
-    Differentiable in every tensor.
+    Differentiable in every tensor. Half-precision inputs are summed in float32; filters and bias
+    may be float32 beside them, and every gradient comes in its own tensor's dtype.
 
     Args:
         x: input [B, T, E].
@@ -27,13 +31,14 @@ def causal_conv1d(
         bias: [E]; None for none.
         initial_state: the W − 1 inputs before the first token [B, E, W−1], oldest first;
             None for zeros.
+        activation: "silu" for z · σ(z) of the convolution z; None for the convolution itself.
         backend: the backend's name; chosen by device, dtype and shape unless given.
 
     Returns:
-        The output [B, T, E] and the final state [B, E, W−1]: the last W − 1 inputs.
+        The output [B, T, E] and the final state [B, E, W−1], the last W − 1 inputs, in x's dtype.
 
     Raises:
-        ValueError: shapes that contradict each other.
+        ValueError: shapes that contradict each other, or an unknown activation.
         BackendUnavailableError: the backend asked for cannot compute this call.
 
     >>> import torch
@@ -50,4 +55,6 @@ def causal_conv1d(
                 f"causal_conv1d: initial_state must be [B, E, W−1] = {list(expected)}, "
                 f"not {list(initial_state.shape)}"
             )
-    return compute("causal_conv1d", BACKENDS, backend, x, weight, bias, initial_state)
+    if activation not in ("silu", None):
+        raise ValueError(f"causal_conv1d: activation must be 'silu' or None, not {activation!r}")
+    return compute("causal_conv1d", BACKENDS, backend, x, weight, bias, initial_state, activation)

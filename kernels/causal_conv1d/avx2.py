@@ -7,6 +7,7 @@ operator computes a stack of members in one call.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lengthwise.kernels import native
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
@@ -23,23 +24,28 @@ OPERATORS.define(
 )
 
 
-def refusal(*tensors: Tensor | None) -> str | None:
+def refusal(*args: Any) -> str | None:
     """Computes half and single precision on a CPU with AVX2 where the library was built."""
-    return native.refusal(*tensors)
+    return native.refusal(*args[:-1])
 
 
 def compute(
-    x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    initial_state: Tensor | None,
+    activation: str | None,
 ) -> tuple[Tensor, Tensor]:
     batch, length, channels = x.shape
     kept = weight.shape[-1] - 1
     members = alone(*native.floats(x, weight, bias, initial_state))
     output = torch.ops.lengthwise.causal_conv1d(*members)[0]
+    if activation == "silu":
+        output = F.silu(output)
     if initial_state is None:
         initial_state = x.new_zeros(batch, channels, kept)
-    recent = torch.cat([initial_state.mT, x[:, max(0, length - kept) :]], 1)
-    dtype = torch.promote_types(x.dtype, weight.dtype)
-    return output.to(dtype), recent[:, recent.shape[1] - kept :].mT
+    recent = torch.cat([initial_state.mT.to(x.dtype), x[:, max(0, length - kept) :]], 1)
+    return output.to(x.dtype), recent[:, recent.shape[1] - kept :].mT
 
 
 def _sizes(x: Tensor, weight: Tensor) -> list[int]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from lengthwise.harness.evaluate import evaluate
+from lengthwise.harness.evaluate import TOKENS_AT_ONCE, Validation, evaluate
 from lengthwise.harness.plan import Run, populations
 from lengthwise.harness.population import Population
 from lengthwise.harness.suite import load_suite
+from lengthwise.harness.sweep import merged
 
 from tests.harness.tiny import TINY, write
 
@@ -26,7 +27,8 @@ def all_runs(folder: Path) -> list[Run]:
     )
     sweep = (
         "sweep={seed: [0, 1], train.optimizer.lr: [1e-2, 1e-3], "
-        "train.optimizer.weight_decay: [0.0, 10.0]}"
+        "train.optimizer.weight_decay: [0.0, 10.0], train.optimizer.beta1: [0.9], "
+        "train.clip: [1.0]}"
     )
     return list(load_suite(write(folder, text), [sweep]).runs)
 
@@ -51,6 +53,78 @@ def test_a_stacked_member_equals_the_same_run_alone(tmp_path: Path, architecture
             torch.testing.assert_close(
                 together.weights(member)[name], expected, rtol=1e-3, atol=2e-5, msg=name
             )
+
+
+def test_members_may_differ_in_every_number_that_keeps_their_shapes(tmp_path: Path) -> None:
+    """Warm-up, clipping, schedule and betas, each varied on its own beside the first run."""
+    varied = {
+        "warmup_steps": 5,
+        "clip": 0.01,
+        "schedule": "cosine_by_epoch",
+        "optimizer": {"beta1": 0.5, "beta2": 0.9},
+    }
+    first = all_runs(tmp_path)[0]
+    train = first.train.model_dump()
+    runs = [first] + [
+        replace(first, train=type(first.train)(**merged(train, {name: value})))
+        for name, value in varied.items()
+    ]
+    (stacked,) = populations(runs)
+    together = trained(stacked)
+    assert len({tuple(row.tolist()) for row in together.flat.detach()}) == len(runs)
+    for member, run in enumerate(runs):
+        torch.testing.assert_close(
+            together.flat[member], trained([run]).flat[0], rtol=1e-3, atol=2e-5
+        )
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 5_000, 2**30])
+def test_advancing_takes_the_examples_of_its_step_epoch_after_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    """However many blocks are kept on the device, and wherever it goes on."""
+    monkeypatch.setattr("lengthwise.harness.examples.BLOCK", 3)
+    monkeypatch.setattr("lengthwise.harness.examples.KEPT_BYTES", kept_bytes)
+    run = all_runs(tmp_path)[0]
+    train = run.train.model_copy(update={"examples": 64, "epochs": 3})  # 8 steps an epoch
+    runs = [replace(run, train=train), replace(run, train=train, seed=9)]
+    whole, expected = Population(runs), Population(runs)
+    losses: list[list[float]] = [[], []]
+    for step in range(train.steps):
+        whole.advance()
+        batch = expected.batch("train", step % 8 * 8, 8, train.length)
+        for each, loss in zip(losses, expected.train_step(batch).tolist(), strict=True):
+            each.append(loss)
+        if step == 10:
+            states = [whole.member_state(member) for member in range(2)]
+            cut = Population(runs)
+            cut.load(whole.step, states)
+    assert whole.take_losses() == losses
+    assert torch.equal(whole.flat, expected.flat)
+    while cut.step < train.steps:
+        cut.advance()
+    assert cut.take_losses() == [each[11:] for each in losses]
+    assert torch.equal(cut.flat, expected.flat)
+
+
+def test_the_log_of_losses_never_overflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lengthwise.harness.population.LOGGED", 4)
+    population = Population(all_runs(tmp_path)[:1])
+    for _ in range(4):
+        population.advance()
+    with pytest.raises(RuntimeError, match="4 steps wait"):
+        population.advance()
+    population.take_losses()
+    population.advance()
+    assert len(population.take_losses()[0]) == 1
+
+
+def test_validation_is_the_accuracy_that_evaluation_finds(tmp_path: Path) -> None:
+    runs = [run for run in all_runs(tmp_path) if run.architecture == "attention"]
+    population = trained(runs)
+    train = runs[0].train
+    scores = evaluate(population, "validation", train.length, train.validation_examples)
+    assert Validation(population)() == [score.capability for score in scores]
 
 
 def test_members_of_different_seeds_differ_and_those_of_one_seed_start_alike(
@@ -129,7 +203,7 @@ def test_scores_do_not_depend_on_how_much_is_computed_at_once(
     runs = [run for run in all_runs(tmp_path) if run.architecture == "attention"]
     population = trained(runs)
     at_once = evaluate(population, "test", 32, 20)
-    monkeypatch.setattr("lengthwise.harness.evaluate.TOKENS_AT_ONCE", 3 * 32 * len(runs))
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", 3 * 32 * len(runs))
     in_pieces = evaluate(population, "test", 32, 20)
     for one, other in zip(at_once, in_pieces, strict=True):
         assert (one.answers, one.correct, one.exact) == (other.answers, other.correct, other.exact)

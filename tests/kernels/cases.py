@@ -90,7 +90,7 @@ def _scan(batch: int, length: int, generator: torch.Generator) -> Arguments:
     }
 
 
-def _conv(width: int) -> Callable[..., Arguments]:
+def _conv(width: int, activation: str | None = None) -> Callable[..., Arguments]:
     def make(batch: int, length: int, generator: torch.Generator) -> Arguments:
         channels = 6
         return {
@@ -98,6 +98,7 @@ def _conv(width: int) -> Callable[..., Arguments]:
             "weight": _randn(generator, channels, width),
             "bias": _randn(generator, channels),
             "initial_state": _randn(generator, batch, channels, width - 1),
+            "activation": activation,
         }
 
     return make
@@ -118,6 +119,8 @@ CASES = [
     Case("selective_scan", "default", _scan),
     Case("causal_conv1d", "width-4", _conv(4)),
     Case("causal_conv1d", "width-1", _conv(1)),
+    Case("causal_conv1d", "width-4-silu", _conv(4, "silu")),
+    Case("causal_conv1d", "width-9-silu", _conv(9, "silu")),
 ]
 
 

@@ -50,7 +50,10 @@ SHORT = [
     scan_case((2, 1, 3, 4)),
     scan_case((1, 21, 40, 3)),
     convolution_case((2, 1, 8, 4)),
-    convolution_case((1, 63, 70, 4)),
+    convolution_case((2, 1, 8, 4), "silu"),
+    convolution_case((1, 140, 150, 4)),
+    convolution_case((1, 140, 150, 4), "silu"),
+    convolution_case((1, 70, 40, 9), "silu"),
     convolution_case((2, 9, 16, 1)),
 ]
 LONG = [

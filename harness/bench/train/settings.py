@@ -1,0 +1,67 @@
+"""What training is timed on: recall as Zoology trains it, at two lengths and two widths."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lengthwise.harness.plan import Choice, Run
+from lengthwise.harness.settings import OptimizerSettings, Precision, TrainSettings
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "attention": {"positions": "learned"},
+    "linear_attention": {},
+    "mamba": {},
+    "gated_delta_net": {},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """MQAR with a vocabulary of 8192 for two layers without channel mixers."""
+
+    length: int
+    pairs: int
+    width: int
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"{self.length} tokens, {self.pairs} pairs, width {self.width}"
+
+
+SETTINGS = (
+    Setting(64, 4, 64, 512),
+    Setting(64, 4, 256, 512),
+    Setting(256, 16, 64, 256),
+    Setting(256, 16, 256, 256),
+)
+
+
+def runs(setting: Setting, architecture: str, precision: Precision, members: int) -> list[Run]:
+    """A population that differs in its learning rates, from 1e-4 to 1e-2, and shares its data."""
+    rates = [10 ** (-4 + 2 * n / max(1, members - 1)) for n in range(members)]
+    return [_run(setting, architecture, precision, lr) for lr in rates]
+
+
+def _run(setting: Setting, architecture: str, precision: Precision, lr: float) -> Run:
+    recall = {"vocab_size": 8192, "num_pairs": setting.pairs, "random_filler": False}
+    train = TrainSettings(
+        length=setting.length,
+        batch_size=setting.batch_size,
+        examples=100_000,
+        epochs=64,
+        optimizer=OptimizerSettings(lr=lr, weight_decay=0.1),
+        precision=precision,
+        schedule="cosine_by_epoch",
+        warmup_steps=0,
+        clip=None,
+    )
+    return Run(
+        task=Choice("task", "mqar", recall),
+        task_label="mqar",
+        mixers=(Choice("mixer", architecture, ARCHITECTURES[architecture]),),
+        architecture=architecture,
+        channel_mixer=None,
+        width=setting.width,
+        layers=2,
+        train=train,
+        seed=123,
+    )
