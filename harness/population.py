@@ -65,10 +65,13 @@ class Population:
         self.first_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.second_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.settings = {
-            name: torch.tensor([_setting(run, name) for run in runs], device=self.device)
+            name: torch.tensor(
+                [_setting(run, name) for run in runs], dtype=torch.float64, device=self.device
+            )
             for name in SETTINGS
+            if name != "clip" or any(run.train.clip is not None for run in runs)
         }
-        """What AdamW takes of each member [P]."""
+        """What AdamW takes of each member [P], in float64; no clip where nobody is clipped."""
         self.factors = _factors(runs).to(self.device)
         """Of the learning rate, by step and member [steps, P]."""
         self.step = 0
@@ -161,7 +164,7 @@ class Population:
                 self.first_moment,
                 self.second_moment,
                 decayed=self.decayed,
-                step=self.count,
+                step=self.count[0],
                 **self.settings | {"lr": factor * self.settings["lr"]},
             )
         self.count += 1
