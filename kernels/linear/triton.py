@@ -19,9 +19,10 @@ from torch import Tensor
 
 PREFERENCE = 30
 ROWS = 64
-"""Of a tile."""
-WIDEST = 128
-"""Columns of a tile."""
+"""Of the tiles whose product a program adds to its share."""
+HALF = (256, 128)
+SINGLE = (64, 64)
+"""The largest share of the gradient that a program holds: channels in and out."""
 PROGRAMS = 528
 """Four a multiprocessor of an H100: the rows are split until there are so many."""
 
@@ -62,15 +63,19 @@ def _backward(
     x, gradient = _rows(x), _rows(gradient)
     members, rows, width = x.shape
     outputs = weight.shape[1]
-    columns, features = (min(WIDEST, block(size)) for size in (width, outputs))
+    largest = SINGLE if x.dtype == torch.float32 else HALF
+    columns, features = (
+        min(most, block(size)) for most, size in zip(largest, (width, outputs), strict=True)
+    )
     tiles = ceil_div(width, columns) * ceil_div(outputs, features)
     steps = ceil_div(rows, ROWS)
     span = ROWS * ceil_div(steps, min(steps, ceil_div(PROGRAMS, tiles * members)))
     of_weight = x.new_empty(members, ceil_div(rows, span), outputs, width, dtype=torch.float32)
     of_bias = of_weight.new_empty(of_weight.shape[:3])
+    warps = 8 if columns * features >= 128 * 128 else 4
     exact = "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
     with on(x):
-        launch(gradient_of_projection, tiles, of_weight.shape[1], members, warps=4)(
+        launch(gradient_of_projection, tiles, of_weight.shape[1], members, warps=warps)(
             x, gradient, of_weight, of_bias, rows, width, outputs, span, *x.stride()[:2],
             *gradient.stride()[:2], BN=ROWS, BD=columns, BO=features, BIAS=bias is not None,
             DOT=exact,
