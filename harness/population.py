@@ -157,6 +157,7 @@ class Population:
         losses = self.losses(batch)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         factor = self.factors.index_select(0, self.count)[0]
+        settings = self.settings
         with torch.no_grad():
             adamw_(
                 self.flat,
@@ -164,8 +165,12 @@ class Population:
                 self.first_moment,
                 self.second_moment,
                 decayed=self.decayed,
+                lr=factor * settings["lr"],
+                weight_decay=settings["weight_decay"],
+                beta1=settings["beta1"],
+                beta2=settings["beta2"],
+                clip=settings.get("clip"),
                 step=self.count[0],
-                **self.settings | {"lr": factor * self.settings["lr"]},
             )
         self.count += 1
         return losses.detach()

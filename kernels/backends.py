@@ -96,14 +96,9 @@ def compute(operator: str, backends: dict[str, Backend], requested: str | None, 
         default = None
     named = requested or default
     backend = _named(operator, backends, named, args) if named else _best(operator, backends, args)
-    record(operator, backend.name)
-    return backend.compute(*args)
-
-
-def record(operator: str, backend: str) -> None:
-    """Tells every session what computes an operator."""
     for entered in _sessions:
-        entered.chosen.setdefault(operator, set()).add(backend)
+        entered.chosen.setdefault(operator, set()).add(backend.name)
+    return backend.compute(*args)
 
 
 def _named(

@@ -36,6 +36,15 @@ def store_rows(base, tile, columns, left, stride, width: tl.constexpr, C: tl.con
 
 
 @triton.jit
+def store_columns(base, tile, columns, left, stride, width: tl.constexpr, C: tl.constexpr):
+    """Stores the transpose of a tile [columns, C]."""
+    rows = tl.arange(0, C)
+    inside = (columns < width)[:, None] & (rows < left)[None, :]
+    pointers = base + rows[None, :] * stride + columns[:, None]
+    tl.store(pointers, tile.to(base.dtype.element_ty), mask=inside)
+
+
+@triton.jit
 def load_vector(base, left, stride, C: tl.constexpr):
     rows = tl.arange(0, C)
     return tl.load(base + rows * stride, mask=rows < left, other=0.0).to(tl.float32)

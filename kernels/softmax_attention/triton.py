@@ -1,0 +1,185 @@
+"""Causal softmax attention in Triton, for sequences that torch's kernels are too large for.
+
+Every gradient is summed in one order by one program: the same call gives the same bits. The
+kernels are in `lengthwise.kernels.gpu_attention`; docs/kernels-triton.md has the mathematics.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lengthwise.kernels import gpu
+from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.registration import OPERATORS, register
+from lengthwise.kernels.shapes import autocast_dtype, ceil_div
+from torch import Tensor
+
+PREFERENCE = 30
+LONGEST = 1024
+WIDEST = 128
+STAGES = 2
+
+OPERATORS.define("attend_tiles(Tensor q, Tensor k, Tensor v) -> (Tensor, Tensor)")
+OPERATORS.define(
+    "attend_tiles_backward(Tensor q, Tensor k, Tensor v, Tensor output, Tensor lse,"
+    " Tensor gradient) -> (Tensor, Tensor, Tensor)"
+)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How sequences are cut, for one dtype and head size."""
+
+    whole: int
+    """The longest sequence, padded to a power of two, that one program holds."""
+    tokens: int
+    """Of a block of a longer one."""
+    warps: int
+    """Of a block of 64 tokens; of others in proportion to its logits."""
+    dot: str = "tf32"
+    """How float32 is multiplied; half precision always exactly."""
+
+
+HALF = {
+    32: Tiles(whole=64, tokens=64, warps=2),
+    64: Tiles(whole=128, tokens=64, warps=4),
+    128: Tiles(whole=64, tokens=64, warps=4),
+}
+SINGLE = {
+    32: Tiles(whole=64, tokens=32, warps=8, dot="ieee"),
+    128: Tiles(whole=32, tokens=32, warps=16, dot="ieee"),
+}
+"""By the largest head size they serve.
+
+Below 64 channels two warps: products of a warp group went wrong there (decision 0010).
+"""
+
+
+def refusal(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, causal: bool) -> str | None:
+    """Computes causal attention in half and single precision on an NVIDIA GPU."""
+    if bias is not None:
+        return "it adds no bias"
+    if not causal:
+        return "it computes causal attention only"
+    if q.shape[2] > LONGEST:
+        return f"it is made for up to {LONGEST} tokens"
+    if max(q.shape[3], v.shape[3]) > WIDEST:
+        return f"head sizes go up to {WIDEST}"
+    return gpu.refusal(q, k, v)
+
+
+def compute(q: Tensor, k: Tensor, v: Tensor, _bias: None, _causal: bool) -> Tensor:
+    dtype = autocast_dtype(q.device.type) or q.dtype
+    return torch.ops.lengthwise.attend_tiles(q.to(dtype), k.to(dtype), v.to(dtype))[0]
+
+
+def _readable(x: Tensor) -> Tensor:
+    """Channels side by side, and no distance inside a sequence beyond 32 bits."""
+    farthest = max(x.shape[1] * x.stride(1), x.shape[2] * x.stride(2))
+    return x if x.stride(3) == 1 and farthest < 2**31 else x.contiguous()
+
+
+def _strides(x: Tensor) -> list[int]:
+    """Numbers between sequences, heads and tokens; where there is one, 0: it spoils no alignment."""
+    return [x.stride(dim) if x.shape[dim] > 1 else 0 for dim in range(3)]
+
+
+def _room(like: Tensor, width: int) -> Tensor:
+    """[B, H, T, width] as [B, T, H, width] in memory: what projections give and take."""
+    batch, heads, length, _ = like.shape
+    return like.new_empty(batch, length, heads, width).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """One call's grid, warps and arguments, the same for all of its kernels."""
+
+    grid: int
+    warps: int
+    long: bool
+    sizes: list[int]
+    constants: dict[str, Any]
+
+    def __call__(self, kernel: Any, *tensors: Tensor, **constants: Any) -> None:
+        launch(kernel, self.grid, warps=self.warps, stages=STAGES)(
+            *tensors, *self.sizes, **self.constants, **constants
+        )
+
+
+def _launch(q: Tensor, k: Tensor, v: Tensor) -> _Launch:
+    batch, heads, length, key_size = q.shape
+    value_size = v.shape[3]
+    widest = max(key_size, value_size)
+    table = SINGLE if q.dtype == torch.float32 else HALF
+    tiles = next(tiles for size, tiles in table.items() if widest <= size)
+    long = length > tiles.whole
+    tokens = tiles.tokens if long else block(length)
+    return _Launch(
+        grid=batch * heads * ceil_div(length, tokens),
+        warps=min(8, max(1, tiles.warps * tokens**2 // 64**2)),
+        long=long,
+        sizes=[*_strides(q), *_strides(k), *_strides(v), length, heads],
+        constants={
+            "SCALE": key_size**-0.5, "K": key_size, "V": value_size,
+            "BK": block(key_size), "BV": block(value_size), "C": tokens, "DOT": tiles.dot,
+        },
+    )  # fmt: skip
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    from lengthwise.kernels.gpu_attention import attend
+
+    q, k, v = _readable(q), _readable(k), _readable(v)
+    output, lse = _fake(q, k, v)
+    run = _launch(q, k, v)
+    with on(q):
+        run(attend, q, k, v, output, lse, LONG=run.long)
+    return output, lse
+
+
+def _backward(
+    q: Tensor, k: Tensor, v: Tensor, output: Tensor, lse: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from lengthwise.kernels.gpu_attention import attend_back, keys_back, queries_back
+
+    q, k, v = _readable(q), _readable(k), _readable(v)
+    output, gradient = (each.transpose(1, 2).contiguous() for each in (output, gradient))
+    lse = lse.contiguous()
+    dq, dk, dv = _fake_backward(q, k, v)
+    run = _launch(q, k, v)
+    with on(q):
+        if not run.long:
+            run(attend_back, q, k, v, lse, gradient, dq, dk, dv)
+        else:
+            delta = torch.empty_like(lse)
+            run(queries_back, q, k, v, output, lse, gradient, delta, dq)
+            run(keys_back, q, k, v, lse, gradient, delta, dk, dv)
+    return dq, dk, dv
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs, *output)
+
+
+def _differentiate(ctx: Any, gradient: Tensor, _lse: Tensor | None) -> Any:
+    return torch.ops.lengthwise.attend_tiles_backward(*ctx.saved_tensors, gradient)
+
+
+def _fake(q: Tensor, _k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    return _room(q, v.shape[3]), q.new_empty(q.shape[:3], dtype=torch.float32)
+
+
+def _fake_backward(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+    return tuple(_room(each, each.shape[3]) for each in (q, k, v))
+
+
+register(
+    "attend_tiles",
+    _forward,
+    _fake,
+    devices=DEVICES,
+    remember=_remember,
+    differentiate=_differentiate,
+)
+register("attend_tiles_backward", _backward, _fake_backward, devices=DEVICES)
