@@ -80,7 +80,7 @@ def _readable(x: Tensor) -> Tensor:
 
 
 def _strides(x: Tensor) -> list[int]:
-    """Numbers between sequences, heads and tokens; where there is one, 0: it spoils no alignment."""
+    """Numbers between sequences, heads and tokens; 0 where there is one: it spoils no alignment."""
     return [x.stride(dim) if x.shape[dim] > 1 else 0 for dim in range(3)]
 
 
