@@ -60,25 +60,15 @@ def chunk_gradients(
     if GATE:
         cumulative, from_start, to_end, whole = decays(gate + row, left, heads, rows, K, C, GATE)
 
-    scores = tl.zeros([C, C], tl.float32)
-    scores_transposed = tl.zeros([C, C], tl.float32)
-    overlaps = tl.zeros([C, C], tl.float32)
-    for start in range(0, K, BK):
-        keys = start + tl.arange(0, BK)
-        k_tile = load_rows(k, keys, left, by_k, K, C)
-        k_transposed = load_columns(k, keys, left, by_k, K, C)
-        if GATE:
-            q_tile = load_rows(q, keys, left, by_k, K, C)
-            scores += tl.dot(q_tile, k_transposed, input_precision=DOT)
-        if DELTA:
-            overlaps += tl.dot(k_tile, k_transposed, input_precision=DOT)
-        else:
+    if not DELTA:
+        scores_transposed = tl.zeros([C, C], tl.float32)
+        for start in range(0, K, BK):
+            keys = start + tl.arange(0, BK)
+            k_tile = load_rows(k, keys, left, by_k, K, C)
             q_transposed = load_columns(q, keys, left, by_k, K, C)
             scores_transposed += tl.dot(k_tile, q_transposed, input_precision=DOT)
-    weights = between(cumulative, C, GATE, False)
-    weights_transposed = between(cumulative, C, GATE, True)
-    if not DELTA:
-        scores_transposed = (scores_transposed * weights_transposed * scale).to(dtype)
+        scores_transposed *= between(cumulative, C, GATE, True) * scale
+        scores_transposed = scores_transposed.to(dtype)
 
     of_scores = tl.zeros([C, C], tl.float32)
     of_scores_transposed = tl.zeros([C, C], tl.float32)
@@ -111,6 +101,20 @@ def chunk_gradients(
             store_rows(dv, added, values, left, by_v, V, C)
         of_scores += tl.dot(do_tile, u_transposed, input_precision=DOT)
         of_scores_transposed += tl.dot(u_tile, do_transposed, input_precision=DOT)
+    # Only now: with these held through the loop above registers would spill.
+    scores = tl.zeros([C, C], tl.float32)
+    overlaps = tl.zeros([C, C], tl.float32)
+    for start in range(0, K, BK):
+        keys = start + tl.arange(0, BK)
+        k_transposed = load_columns(k, keys, left, by_k, K, C)
+        if GATE:
+            q_tile = load_rows(q, keys, left, by_k, K, C)
+            scores += tl.dot(q_tile, k_transposed, input_precision=DOT)
+        if DELTA:
+            k_tile = load_rows(k, keys, left, by_k, K, C)
+            overlaps += tl.dot(k_tile, k_transposed, input_precision=DOT)
+    weights = between(cumulative, C, GATE, False)
+    weights_transposed = between(cumulative, C, GATE, True)
     of_scores *= weights * scale
     of_scores_transposed *= weights_transposed * scale
     pairs = of_scores * scores

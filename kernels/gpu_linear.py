@@ -71,7 +71,7 @@ def _outputs(q: Tensor, v: Tensor, call: Plan, keep: bool) -> list[Tensor]:
         q.new_empty(batch, heads, key_size, value_size, dtype=torch.float32),
         q.new_empty(batch, heads if keep else 0, chunks, key_size, value_size),
         v.new_empty(v.shape if keep and delta else (batch, 0)),
-        q.new_empty(batch, heads if delta else 0, chunks, size, size),
+        q.new_empty(batch, heads if delta else 0, chunks, size, size, dtype=torch.float32),
         q.new_empty(
             batch, heads if segmented else 0, call.segments, *transition, dtype=torch.float32
         ),

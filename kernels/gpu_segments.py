@@ -49,7 +49,7 @@ def summarise(
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)
             at = sequence * total_chunks + chunk
-            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :])
+            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :]).to(dtype)
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]

@@ -96,7 +96,7 @@ def walk(
         if DELTA:
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)
-            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :])
+            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :]).to(dtype)
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]
@@ -167,8 +167,8 @@ def walk_back(
                 of_correction *= to_end[:, None]
             of_correction += tl.dot(pair.to(dtype), do_tile, input_precision=DOT)
             square = inverse + at * C * C + rows[:, None] + rows[None, :] * C
-            of_right = tl.dot(tl.load(square), of_correction.to(dtype), input_precision=DOT)
-            of_right = of_right.to(dtype)
+            # Neighbours in dR = Tᵀ dŨ are differences of large sums for a repeated key.
+            of_right = tl.dot(tl.load(square), of_correction, input_precision="tf32x3").to(dtype)
             if not SUMMARY:
                 store_rows(correction_gradients + row * V, of_right, values, left, heads * V, V, C)
             removed = load_columns(k + row * K, keys, left, heads * K, K, C)

@@ -41,7 +41,7 @@ def invert_systems(
     solved = invert(tl.where(causal(C, True, False), system, 0.0), C)
     at = (sequence * tl.num_programs(0) + chunk) * C * C
     square = inverse + at + rows[:, None] * C + rows[None, :]
-    tl.store(square, solved.to(inverse.dtype.element_ty))
+    tl.store(square, solved)
 
 
 @triton.jit
