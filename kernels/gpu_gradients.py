@@ -54,6 +54,7 @@ def chunk_gradients(
         corrections, correction_gradients = corrections + row * V, correction_gradients + row * V
         strength = load_vector(beta + row, left, heads, C)
         beta_gradient = tl.zeros([C], tl.float32)
+        by_correction = tl.zeros([C], tl.float32)
     cumulative = tl.zeros([C], tl.float64)
     from_start = tl.full([C], 1.0, tl.float32)
     to_end = tl.full([C], 1.0, tl.float32)
@@ -87,6 +88,7 @@ def chunk_gradients(
             of_system_transposed -= tl.dot(u_tile, dr_transposed, input_precision=DOT)
             v_tile = load_rows(v, values, left, by_v, V, C).to(tl.float32)
             beta_gradient += tl.sum(dr_tile * v_tile, 1)
+            by_correction += tl.sum(dr_tile * u_tile.to(tl.float32), 1)
             store_rows(dv, strength[:, None] * dr_tile, values, left, by_v, V, C)
         else:
             u_tile = load_rows(v, values, left, by_v, V, C)
@@ -172,6 +174,11 @@ def chunk_gradients(
         written += tl.dot(mixing_transposed, q_tile, input_precision=DOT)
         store_rows(dk, written, keys, left, by_k, K, C)
     if DELTA:
+        # dβ = dR·Ũ / β; for small β, whose Ũ may underflow, the sum of the terms of Ũ / β.
+        large = tl.abs(strength) > 0.01
+        beta_gradient = tl.where(
+            large, by_correction / tl.where(large, strength, 1.0), beta_gradient
+        )
         beta_at = dbeta + row + rows * heads
         tl.store(beta_at, beta_gradient.to(dbeta.dtype.element_ty), mask=rows < left)
     if GATE:

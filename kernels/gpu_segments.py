@@ -49,11 +49,11 @@ def summarise(
             k_tile = load_rows(k + row * K, keys, left, heads * K, K, C)
             strength = load_vector(beta + row, left, heads, C)
             at = sequence * total_chunks + chunk
-            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :]).to(dtype)
+            solved = tl.load(inverse + at * C * C + rows[:, None] * C + rows[None, :])
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]
-            right = (strength[:, None] * (v_tile - held)).to(dtype)
+            right = strength[:, None] * (v_tile - held)
             v_tile = tl.dot(solved, right, input_precision=DOT).to(dtype)
         if GATE == 1:
             keys_transposed = (keys_transposed * to_end[None, :]).to(dtype)
