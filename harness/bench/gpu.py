@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from lengthwise import kernels
-from lengthwise.kernels.softmax_attention import softmax_attention
 from torch import Tensor
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
@@ -103,8 +102,8 @@ def softmax_workload(
 ) -> Workload:
     q, k, v = (_leaf(batch, heads, length, size, dtype=dtype) for _ in range(3))
 
-    def call(_backend: str) -> Tensor:
-        return softmax_attention(q, k, v, causal=True)
+    def call(backend: str) -> Tensor:
+        return kernels.softmax_attention(q, k, v, causal=True, backend=backend)
 
     return Workload("softmax_attention", (batch, length, heads, size), [q, k, v], call)
 

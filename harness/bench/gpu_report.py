@@ -16,6 +16,7 @@ from lengthwise.harness.bench.gpu import (
     softmax_workload,
 )
 from lengthwise.harness.bench.gpu_check import TOLERANCE, Error, check_all
+from lengthwise.kernels.softmax_attention.triton import LONGEST
 
 HALF, SINGLE = torch.bfloat16, torch.float32
 SHAPES = ((256, 256, 2, 64), (64, 1024, 2, 64), (1, 65536, 4, 64))
@@ -35,7 +36,8 @@ def workloads() -> Iterator[Planned]:
             yield lambda shape=shape, dtype=dtype: scan_workload(*shape, dtype), dtype, "triton"
     yield lambda: convolution_workload(64, 1024, 128, 4, HALF), HALF, "triton"
     for shape in SOFTMAX_SHAPES:
-        yield lambda shape=shape: softmax_workload(*shape, HALF), HALF, "SDPA"
+        for backend in ("triton", "sdpa") if shape[1] <= LONGEST else ("sdpa",):
+            yield lambda shape=shape: softmax_workload(*shape, HALF), HALF, backend
     for shape in SHAPES[:2]:
         yield lambda shape=shape: delta_workload(*shape, HALF), HALF, "chunked"
         yield lambda shape=shape: linear_workload(*shape, HALF), HALF, "chunked"
