@@ -58,7 +58,7 @@ class Attention(Mixer):
         seen = 0 if state is None else state[0].shape[2]
         if self.positions == "learned":
             self._check_length(seen + x.shape[1])
-            x = x + self.places[seen : seen + x.shape[1]]
+            x = x + self.places[seen : seen + x.shape[1]].to(x.dtype)
         q, k, v = (
             split_heads(each, self.heads).transpose(1, 2)
             for each in self.project(x).chunk(3, dim=-1)

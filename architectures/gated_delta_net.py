@@ -8,6 +8,7 @@ from lengthwise.architectures.layers import (
     ShortConvolution,
     check_positive,
     head_size,
+    project_apart,
     split_heads,
     time_step_bias,
 )
@@ -53,9 +54,8 @@ class GatedDeltaNet(Mixer):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         recent, memory = (None, None) if state is None else state
-        qkv, gate, beta, time_step = self.project(x).split(
-            [3 * self.width, self.width, self.heads, self.heads], -1
-        )
+        sizes = [3 * self.width, self.width, self.heads, self.heads]
+        qkv, gate, beta, time_step = project_apart(x, self.project.weight, sizes)
         qkv, recent = self.convolution(qkv, recent)
         q, k, v = (split_heads(each, self.heads) for each in qkv.chunk(3, -1))
         mixed, memory = gated_delta_rule(

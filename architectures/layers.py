@@ -1,21 +1,29 @@
 """The pieces that mixers share: projection, norm, short convolution, splitting into heads."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from lengthwise.kernels import causal_conv1d, rms_norm
+import torch.nn.functional as F
+from lengthwise.kernels import causal_conv1d, linear, rms_norm
 from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """nn.Linear that joins all leading dimensions first.
-
-    Stacked members then multiply as one batched matrix product; vmap over the unjoined form copies
-    the weight for every example (measured: 6 times slower at 3 members, batch 32, length 64).
-    """
+    """nn.Linear by the operator `linear`, whose product is one for all members of a stack."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        return super().forward(input.reshape(-1, input.shape[-1])).view(*input.shape[:-1], -1)
+        return linear(input, self.weight, self.bias)
+
+
+def project_apart(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """x weightᵀ, cut into parts of the given sizes along the last dimension.
+
+    The parts stand in rows of a multiple of 8 numbers: a GPU multiplies uneven rows at half speed,
+    also on the way back.
+    """
+    padding = -weight.shape[0] % 8
+    return linear(x, F.pad(weight, (0, 0, 0, padding))).split([*sizes, padding], -1)[:-1]
 
 
 class RMSNorm(nn.Module):

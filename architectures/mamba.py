@@ -4,7 +4,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from lengthwise.architectures.layers import Linear, ShortConvolution, check_positive, time_step_bias
+from lengthwise.architectures.layers import (
+    Linear,
+    ShortConvolution,
+    check_positive,
+    project_apart,
+    time_step_bias,
+)
 from lengthwise.architectures.mixer import Mixer, State
 from lengthwise.kernels import selective_scan, swiglu
 from torch import Tensor, nn
@@ -55,8 +61,8 @@ class Mamba(Mixer):
         recent, hidden = (None, None) if state is None else state
         inputs, gate = self.project(x).chunk(2, -1)
         inputs, recent = self.convolution(inputs, recent)
-        rank, size = self.time_step_rank, self.state_size
-        low_rank, B, C = self.select(inputs).split([rank, size, size], -1)
+        sizes = [self.time_step_rank, self.state_size, self.state_size]
+        low_rank, B, C = project_apart(inputs, self.select.weight, sizes)
         delta = F.softplus(self.time_step(low_rank))
         A = -self.A_log.exp()
         mixed, hidden = selective_scan(inputs, delta, A, B, C, self.D, initial_state=hidden)

@@ -65,10 +65,13 @@ class Population:
         self.first_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.second_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.settings = {
-            name: torch.tensor([_setting(run, name) for run in runs], device=self.device)
+            name: torch.tensor(
+                [_setting(run, name) for run in runs], dtype=torch.float64, device=self.device
+            )
             for name in SETTINGS
+            if name != "clip" or any(run.train.clip is not None for run in runs)
         }
-        """What AdamW takes of each member [P]."""
+        """What AdamW takes of each member [P], in float64; no clip where nobody is clipped."""
         self.factors = _factors(runs).to(self.device)
         """Of the learning rate, by step and member [steps, P]."""
         self.step = 0
@@ -154,6 +157,7 @@ class Population:
         losses = self.losses(batch)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         factor = self.factors.index_select(0, self.count)[0]
+        settings = self.settings
         with torch.no_grad():
             adamw_(
                 self.flat,
@@ -161,8 +165,12 @@ class Population:
                 self.first_moment,
                 self.second_moment,
                 decayed=self.decayed,
-                step=self.count,
-                **self.settings | {"lr": factor * self.settings["lr"]},
+                lr=factor * settings["lr"],
+                weight_decay=settings["weight_decay"],
+                beta1=settings["beta1"],
+                beta2=settings["beta2"],
+                clip=settings.get("clip"),
+                step=self.count[0],
             )
         self.count += 1
         return losses.detach()

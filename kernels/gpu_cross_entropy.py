@@ -1,12 +1,13 @@
 """Triton kernels of the linear cross-entropy: logits live in registers, a tile at a time.
 
 Exponentials are to base 2, which the processor has: `lse` is log2 Σ_v 2^(logit_v · log2 e). A
-program belongs to one member, so that none can spoil another.
+program belongs to one member, so that none can spoil another. Rows of x are the rows of every tile
+of logits: along its columns each thread would load what belongs to a row many times.
 """
 
 import triton
 import triton.language as tl
-from lengthwise.kernels.gpu_tiles import load_rows, store_rows
+from lengthwise.kernels.gpu_tiles import load_columns, load_rows, store_rows
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
@@ -29,12 +30,13 @@ def losses_of_rows(
     total = tl.zeros([BN], tl.float32)
     for start in range(0, vocabulary, BV):
         block = load_rows(weight + start * D, columns, vocabulary - start, D, D, BV)
-        logits = tl.dot(tile, tl.trans(block), input_precision=DOT) * LOG2E
+        logits = tl.dot(tile, tl.trans(block), input_precision=DOT)
         if not EVEN:
             live = start + tl.arange(0, BV) < vocabulary
             logits = tl.where(live[None, :], logits, float("-inf"))
         higher = tl.maximum(most, tl.max(logits, 1))
-        total = total * tl.exp2(most - higher) + tl.sum(tl.exp2(logits - higher[:, None]), 1)
+        exponent = logits * LOG2E - (higher * LOG2E)[:, None]
+        total = total * tl.exp2((most - higher) * LOG2E) + tl.sum(tl.exp2(exponent), 1)
         most = higher
     inside = first + tl.arange(0, BN) < rows
     at = member * rows + first + tl.arange(0, BN)
@@ -42,13 +44,13 @@ def losses_of_rows(
     known = (answer >= 0) & (answer < vocabulary)
     source = weight + answer[:, None] * D + columns[None, :]
     chosen = tl.load(source, mask=known[:, None] & (columns < D)[None, :], other=0.0)
-    logit = tl.sum(tile.to(tl.float32) * chosen.to(tl.float32), 1) * LOG2E
-    loss = (tl.log2(total) + (most - logit)) * LN2
+    logit = tl.sum(tile.to(tl.float32) * chosen.to(tl.float32), 1)
+    loss = tl.log2(total) * LN2 + (most - logit)
     # The answer's logit is summed in another order: a loss of 0 may come out as −1e-7.
     loss = tl.where(loss > float("-inf"), tl.maximum(loss, 0.0), loss)
     loss = tl.where(known, loss, float("nan"))
     tl.store(losses + at, loss, mask=inside)
-    tl.store(lse + at, most + tl.log2(total), mask=inside)
+    tl.store(lse + at, most * LOG2E + tl.log2(total), mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -94,9 +96,9 @@ def gradient_of_weight(
     columns = tl.arange(0, BD)
     token = start + tl.arange(0, BV)
     left = vocabulary - start
-    block = load_rows(weight + (member * vocabulary + start) * D, columns, left, D, D, BV)
+    block = load_columns(weight + (member * vocabulary + start) * D, columns, left, D, D, BV)
     end = tl.minimum(rows, (split + 1) * span)
-    result = tl.zeros([BV, BD], tl.float32)
+    result = tl.zeros([BD, BV], tl.float32)
     for first in range(split * span, end, BN):
         tile = load_rows(x + (member * rows + first) * D, columns, end - first, D, D, BN)
         inside = first + tl.arange(0, BN) < end
@@ -104,9 +106,11 @@ def gradient_of_weight(
         answer = tl.load(answers + at, mask=inside, other=-1).to(tl.int32)
         normaliser = tl.load(lse + at, mask=inside, other=float("inf"))
         of_loss = tl.load(gradient + at, mask=inside, other=0.0)
-        logits = tl.dot(block, tl.trans(tile), input_precision=DOT)
-        p = tl.exp2(logits * LOG2E - normaliser[None, :])
-        p = tl.where(token[:, None] == answer[None, :], p - 1.0, p) * of_loss[None, :]
-        result = tl.dot(p.to(tile.dtype), tile, result, input_precision=DOT)
+        logits = tl.dot(tile, block, input_precision=DOT)
+        p = tl.exp2(logits * LOG2E - normaliser[:, None])
+        p = tl.where(token[None, :] == answer[:, None], p - 1.0, p) * of_loss[:, None]
+        result = tl.dot(tl.trans(tile), p.to(tile.dtype), result, input_precision=DOT)
     share = ((member * tl.num_programs(1) + split) * vocabulary + start) * D
-    store_rows(shares + share, result, columns, left, D, D, BV)
+    inside = (token < vocabulary)[None, :] & (columns < D)[:, None]
+    target = shares + share + tl.arange(0, BV)[None, :] * D + columns[:, None]
+    tl.store(target, result.to(shares.dtype.element_ty), mask=inside)

@@ -18,8 +18,10 @@ WIDEST = 4096
 FORWARD = 4096
 """Numbers of a tile."""
 BACKWARD = 2048
-STEPS = 16
-"""Tiles that a program takes in turn backward, for one share of the weight's gradient."""
+STEPS = 4
+"""Tiles that a program takes in turn backward, at least."""
+ROWS = 32
+"""Rows that it takes, at least: its share of the weight's gradient is as long as a row."""
 
 OPERATORS.define(
     "normalize_rows(Tensor x, Tensor? weight, Tensor? gate, float eps, bool mean) -> Tensor"
@@ -95,7 +97,8 @@ def _backward(
     (weight,) = contiguous(weight)
     dx, dweight, dgate = _fake_backward(x, weight, gate)
     constants = _constants(rows, weight, gate, mean, BACKWARD)
-    grid = rows.grid(constants["BR"] * STEPS)
+    steps = max(STEPS, ROWS // constants["BR"])
+    grid = rows.grid(constants["BR"] * steps)
     shares = (
         x.new_empty(grid[1], grid[0], x.shape[-1], dtype=torch.float32)
         if weight is not None
@@ -105,7 +108,7 @@ def _backward(
         launch(normalize_tile_back, *grid, warps=4)(
             rows.tensor, weight, gates.tensor, incoming.tensor, dx, dgate, shares,
             *rows.strides, *gates.strides, *incoming.strides, rows.count, rows.heads, eps,
-            **constants, STEPS=STEPS,
+            **constants, STEPS=steps,
         )  # fmt: skip
     if shares is not None:
         dweight = shares.sum(1).to(dweight.dtype)

@@ -1,5 +1,6 @@
 """One line of the report with all that was measured of it, length by length."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ class Curve:
     architecture: str
     variant: str
     setting: str
+    width: int
+    """Channels of the residual stream."""
     trained_length: int
     planned: int
     """Seeds the plan holds, finished or not."""
@@ -40,6 +43,8 @@ class Curve:
     seconds: Floats
     """[N] forward seconds an example, the median over seeds."""
     state_bytes: Floats
+    floors: Mapping[str, float]
+    """What knowing only part of an answer gives at the trained length, by name."""
 
     @property
     def label(self) -> str:
@@ -88,8 +93,7 @@ def curves(results: Results) -> tuple[Curve, ...]:
     """Every line in the order of the plan, those without an evaluation included."""
     chosen = chosen_runs(results.runs)
     return tuple(
-        _curve(runs, results.evaluations)
-        for _, runs in chosen.groupby(LINE, sort=False, dropna=False)
+        _curve(runs, results) for _, runs in chosen.groupby(LINE, sort=False, dropna=False)
     )
 
 
@@ -119,8 +123,8 @@ def bands(correct: Floats, answers: Floats) -> tuple[Floats, Floats]:
     return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
 
-def _curve(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Curve:
-    first = runs.iloc[0]
+def _curve(runs: pd.DataFrame, results: Results) -> Curve:
+    first, evaluations = runs.iloc[0], results.evaluations
     rows = evaluations.loc[evaluations["run"].isin(runs["run"]) & (evaluations["answers"] > 0)]
     correct, answers = (counts_by_seed(rows, name, "length") for name in ("correct", "answers"))
     low, high = bands(correct, answers)
@@ -138,6 +142,7 @@ def _curve(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Curve:
         architecture=str(first["architecture"]),
         variant=str(first["variant"]),
         setting=str(first["setting"]),
+        width=int(first["width"]),
         trained_length=int(first["trained_length"]),
         planned=len(runs),
         lengths=at_length.index.to_numpy(dtype=np.int64),
@@ -148,6 +153,7 @@ def _curve(runs: pd.DataFrame, evaluations: pd.DataFrame) -> Curve:
         chance=_column(at_length, "chance"),
         seconds=_column(at_length, "seconds"),
         state_bytes=_column(at_length, "state_bytes"),
+        floors=results.floors.get(str(first["run"]), {}),
     )
 
 

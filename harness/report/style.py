@@ -92,6 +92,8 @@ class LineStyle:
 
 CHANCE = LineStyle(MUTED, "", (0, (1, 2)), 1.0)
 """The dotted line of guessing."""
+FLOOR = LineStyle(MUTED, "", (0, (4, 3)), 0.8)
+"""The dashed line of knowing only part of an answer."""
 
 
 def line_styles(lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], LineStyle]:

@@ -23,7 +23,9 @@ def refusal(
     second_moments: Tensor,
     *_: object,
 ) -> str | None:
-    """Computes half and single precision on an NVIDIA GPU, parameters and moments contiguous."""
+    """Computes in float32 on an NVIDIA GPU, parameters and moments contiguous."""
+    if parameters.dtype != torch.float32:
+        return "parameters must be float32"
     updated = (parameters, first_moments, second_moments)
     if not all(each.is_contiguous() for each in updated):
         return "parameters and moments must be contiguous"

@@ -50,16 +50,16 @@ class Tiles:
 
 
 HALF = {
-    64: Tiles(Tile(128, 128, 8, 3), Tile(128, 64, 8, 3), Tile(64, 128, 8, 3)),
-    128: Tiles(Tile(128, 64, 8, 2), Tile(128, 64, 8, 2), Tile(64, 128, 8, 2)),
+    64: Tiles(Tile(128, 128, 8, 3), Tile(128, 64, 8, 3), Tile(128, 64, 8, 3)),
+    128: Tiles(Tile(128, 64, 8, 2), Tile(128, 64, 8, 2), Tile(128, 64, 8, 2)),
     256: Tiles(Tile(64, 64, 4, 2), Tile(64, 64, 8, 2), Tile(64, 64, 8, 2)),
-    512: Tiles(Tile(64, 32, 8, 2), Tile(64, 32, 8, 2), Tile(32, 64, 8, 2)),
+    512: Tiles(Tile(64, 32, 8, 2), Tile(64, 32, 8, 2), Tile(64, 32, 8, 2)),
 }
 SINGLE = {
-    64: Tiles(Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 64, 4, 2), "tf32x3"),
+    64: Tiles(Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(64, 32, 4, 2), "tf32x3"),
     512: Tiles(Tile(32, 16, 8, 1), Tile(16, 16, 8, 1), Tile(16, 16, 8, 1), "ieee"),
 }
-"""By the largest width they serve: none of their programs spills a register.
+"""By the largest width they serve, at which none of their programs spills a register.
 
 A wide tile in float32 leaves no room for the three parts of tf32x3.
 """
@@ -108,22 +108,24 @@ def _forward(x: Tensor, weight: Tensor, answers: Tensor) -> tuple[Tensor, Tensor
 def _backward(
     x: Tensor, weight: Tensor, answers: Tensor, lse: Tensor, gradient: Tensor
 ) -> tuple[Tensor, Tensor]:
+    inputs = contiguous(x, weight.to(x.dtype), answers, lse, gradient)
+    with on(x):
+        return _gradient_of_x(x, weight, inputs), _gradient_of_weight(x, weight, inputs)
+
+
+def _gradient_of_x(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:
     from lengthwise.kernels.gpu_cross_entropy import gradient_of_rows
 
     members, rows, _ = x.shape
     vocabulary = weight.shape[1]
     tile = _tiles(x).x
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-    inputs = contiguous(x, weight.to(x.dtype), answers, lse, gradient)
-    with on(x):
-        launch(
-            gradient_of_rows, ceil_div(rows, tile.rows), members,
-            warps=tile.warps, stages=tile.stages,
-        )(
-            *inputs, dx, rows, vocabulary,
-            **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
-        )  # fmt: skip
-        return dx, _gradient_of_weight(x, weight, inputs)
+    grid = ceil_div(rows, tile.rows), members
+    launch(gradient_of_rows, *grid, warps=tile.warps, stages=tile.stages)(
+        *inputs, dx, rows, vocabulary,
+        **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
+    )  # fmt: skip
+    return dx
 
 
 def _gradient_of_weight(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:

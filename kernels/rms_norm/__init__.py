@@ -39,8 +39,9 @@ def rms_norm(
     Source: Zhang and Sennrich, Root Mean Square Layer Normalization (arXiv 1910.07467).
 
     >>> import torch
-    >>> rms_norm(torch.tensor([3.0, 4.0, 0.0, 0.0]), torch.tensor([5.0, 5.0, 1.0, 1.0])).tolist()
-    [6.0, 8.0, 0.0, 0.0]
+    >>> weight = torch.tensor([5.0, 10.0, 1.0, 1.0])
+    >>> rms_norm(torch.tensor([3.0, 4.0, 0.0, 0.0]), weight).round(decimals=3).tolist()
+    [6.0, 16.0, 0.0, 0.0]
     """
     check_rows("rms_norm", x=x, gate=gate)
     if weight is not None and weight.shape != x.shape[-1:]:

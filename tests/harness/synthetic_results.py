@@ -14,6 +14,7 @@ from lengthwise.harness.report.results import (
 
 TASKS = {"mqar": 1 / 4096, "selective_copying": 1 / 16, "needle": 1 / 8}
 """The chance of each task."""
+FLOORS = {"mqar": {"value set": 1 / 4}}
 REACH = {"attention": 190.0, "linear_attention": 240.0, "mamba": 520.0, "gated_delta_net": 1700.0}
 """The length, in tokens, at which half of each architecture's capability is gone."""
 EASE = {"mqar": 1.0, "selective_copying": 0.6, "needle": 1.6}
@@ -37,17 +38,22 @@ def synthetic_results(
     architectures: Sequence[str] = tuple(REACH),
     settings: Sequence[str] = ("",),
     variants: Sequence[str] = ("",),
+    widths: Sequence[int] = (64,),
     seeds: int = 3,
     lengths: Sequence[int] = LENGTHS,
     accidents: bool = True,
 ) -> Results:
-    """Results of a whole plan; with `accidents` one run diverged and one failed."""
+    """Results of a whole plan; with `accidents` one run diverged and one failed.
+
+    Where there are several widths, the variants name them.
+    """
     runs, evaluations, distances = [], [], []
-    for index, (task, architecture, variant, setting, seed) in enumerate(
-        (task, architecture, variant, setting, seed)
+    for index, (task, architecture, variant, width, setting, seed) in enumerate(
+        (task, architecture, variant, width, setting, seed)
         for task in tasks
         for architecture in architectures
         for variant in variants
+        for width in widths
         for setting in settings
         for seed in range(seeds)
     ):
@@ -58,16 +64,19 @@ def synthetic_results(
         )
         run = f"{index:08x}"
         reach = REACH[architecture] * EASE[task] * random.uniform(0.85, 1.15)
-        reach *= 1.0 if best else 0.4
+        reach *= (1.0 if best else 0.4) * width / widths[0]
         status = accident or ("solved" if architecture == "gated_delta_net" else "finished")
         runs.append(
             {
                 "run": run,
                 "task": task,
                 "architecture": architecture,
-                "variant": variant,
+                "variant": f"width={width}, {variant}".removesuffix(", ")
+                if len(widths) > 1
+                else variant,
                 "setting": setting,
                 "seed": seed,
+                "width": width,
                 "trained_length": lengths[0],
                 "status": status,
                 "steps": 1200 if accident else 3500 if status == "solved" else 6000,
@@ -104,6 +113,7 @@ def synthetic_results(
         suites={"recall.yaml": YAML},
         command="lengthwise run configs/recall.yaml --out results/recall",
         provenance={"lengthwise": "0.1.0", "torch": "2.13.0", "commit": "0123abcd"},
+        floors={each["run"]: FLOORS.get(each["task"], {}) for each in runs},
     )
 
 

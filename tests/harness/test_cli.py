@@ -98,6 +98,7 @@ def test_the_report_of_an_unfinished_folder_says_what_is_missing(
         (["show", "mqar", "--length", "64"], ["→", "distance", "chance"]),
         (["show", "mqar", "--length", "64", "--set", "gap={fixed: 34}"], ["  34\n"]),
         (["check", "configs/quickstart.yaml"], ["nothing wrong"]),
+        (["check", "configs/zoology_figure2.yaml"], ["96 runs, nothing wrong"]),
         (["check", "configs/tune/recall.yaml"], ["256 trials, nothing wrong"]),
         (["doctor"], ["torch", "C++ compiler", "chunked"]),
         (["bench", "data", "--count", "64", "--repeats", "1"], ["mqar", "examples/s"]),

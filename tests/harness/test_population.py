@@ -88,7 +88,7 @@ def test_advancing_takes_the_examples_of_its_step_epoch_after_epoch(
     run = all_runs(tmp_path)[0]
     train = run.train.model_copy(update={"examples": 64, "epochs": 3})  # 8 steps an epoch
     runs = [replace(run, train=train), replace(run, train=train, seed=9)]
-    whole, expected = Population(runs), Population(runs)
+    whole, expected, cut = (Population(runs) for _ in range(3))
     losses: list[list[float]] = [[], []]
     for step in range(train.steps):
         whole.advance()
@@ -96,9 +96,7 @@ def test_advancing_takes_the_examples_of_its_step_epoch_after_epoch(
         for each, loss in zip(losses, expected.train_step(batch).tolist(), strict=True):
             each.append(loss)
         if step == 10:
-            states = [whole.member_state(member) for member in range(2)]
-            cut = Population(runs)
-            cut.load(whole.step, states)
+            cut.load(whole.step, [whole.member_state(member) for member in range(2)])
     assert whole.take_losses() == losses
     assert torch.equal(whole.flat, expected.flat)
     while cut.step < train.steps:

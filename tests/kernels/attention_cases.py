@@ -4,6 +4,7 @@
 """
 
 import importlib
+import inspect
 from functools import partial
 from typing import Any
 
@@ -263,3 +264,12 @@ def test_it_is_chosen_where_it_computes_and_refuses_the_rest() -> None:
     ):
         with pytest.raises(BackendUnavailableError, match=match):
             softmax_attention(tensor, tensor, tensor, **options, backend="triton")
+
+
+def test_no_left_factor_is_turned_in_registers() -> None:
+    """Triton 3.4 to 3.7.0 miscompiles it on Hopper."""
+    source = inspect.getsource(importlib.import_module("lengthwise.kernels.gpu_attention"))
+    products = source.split("tl.dot(")[1:]
+    assert products
+    assert not any(each.startswith("tl.trans(") for each in products)
+    assert ".T" not in source

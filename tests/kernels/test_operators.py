@@ -156,6 +156,13 @@ def test_the_session_overrides_and_records_the_choice(monkeypatch: pytest.Monkey
     assert entered.chosen == {"causal_conv1d": {"chunked"}}
 
 
+def test_the_session_records_torchs_softmax_attention() -> None:
+    q = torch.randn(1, 1, 3, 2)
+    with kernels.session() as entered:
+        kernels.softmax_attention(q, q, q)
+    assert entered.chosen == {"softmax_attention": {"scaled_dot_product_attention"}}
+
+
 def test_an_unknown_backend_is_refused_with_the_nearest_spelling() -> None:
     with pytest.raises(kernels.BackendUnavailableError, match="did you mean 'chunked'"):
         kernels.causal_conv1d(torch.randn(1, 3, 2), torch.randn(2, 4), backend="chunk")

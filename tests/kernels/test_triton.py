@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-CASES = Path(__file__).with_name("triton_cases.py")
+CASES = ("triton_cases.py", "row_cases.py")
 
 
+@pytest.mark.parametrize("cases", CASES)
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-def test_the_triton_kernels_pass_their_tests() -> None:
+def test_the_triton_kernels_pass_their_tests(cases: str) -> None:
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+    path = str(Path(__file__).with_name(cases))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path]
     run = subprocess.run(
         command, env=os.environ | interpret, capture_output=True, text=True, check=False
     )

@@ -107,7 +107,7 @@ def _speed(
     return speed(population, begin, asked.seconds)
 
 
-def _profile(title: str, found: Speed, longest: int = 12) -> Iterator[str]:
+def _profile(title: str, found: Speed, longest: int = 24) -> Iterator[str]:
     """Kernel by kernel, where the time of a step goes."""
     if not found.kernels:
         return

@@ -49,7 +49,7 @@ def _facts(results: Results) -> Table:
 def _backends(runs: pd.DataFrame) -> dict[str, str]:
     """What computed each architecture that was trained, a line each.
 
-    Softmax attention uses none of our operators, so its runs record no backend.
+    Runs of softmax attention stored by earlier versions record none.
     """
     trained = runs.loc[runs["steps"] > 0]
     return {

@@ -56,7 +56,7 @@ BAD_STUDIES = {
     ),
     "numbers for a text": (
         STUDY.replace(f"train.optimizer.lr: {LOG}", "train.schedule: {uniform: [0, 1]}"),
-        r"study\.yaml:20:\d+: train\.schedule: .*'cosine' or 'constant', not 0",
+        r"study\.yaml:20:\d+: train\.schedule: .*'cosine_by_epoch' or 'constant', not 0",
     ),
     "fractions for a whole number": (
         STUDY.replace(f"train.optimizer.lr: {LOG}", "model.width: {uniform: [8, 24]}"),

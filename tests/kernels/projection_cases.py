@@ -1,0 +1,93 @@
+"""The tests of the projection in Triton, on an NVIDIA GPU or else interpreted.
+
+`test_projection.py` runs them in a process of their own, as `test_triton.py` does.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+from lengthwise.harness.bench.gpu_check import TOLERANCE, relative_error
+from lengthwise.kernels import linear
+from torch import Tensor
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+each_dtype = pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16], ids=["float32", "float16"]
+)
+
+
+def problem(members: int, rows: int, width: int, outputs: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(rows)
+    x = torch.randn(members, rows, width, generator=generator)
+    weight = width**-0.5 * torch.randn(members, outputs, width, generator=generator)
+    bias = torch.randn(members, outputs, generator=generator)
+    return [each.to(DEVICE) for each in (x, weight, bias)]
+
+
+def output_and_gradients(
+    backend: str, *leaves: Tensor, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    """Of every member: x [P, N, D], weight [P, O, D], maybe bias [P, O].
+
+    The gradient that comes in is the same for every member, rounded to the dtype.
+    """
+    leaves = tuple(each.detach().requires_grad_() for each in leaves)
+    output = torch.func.vmap(partial(linear, backend=backend))(*leaves)
+    line = torch.linspace(0.5, -1, output[0].numel(), dtype=torch.float64, device=output.device)
+    incoming = line.to(dtype).to(output.dtype).view_as(output[0]).expand_as(output)
+    gradients = torch.autograd.grad(output, leaves, incoming)
+    return [output.detach(), *gradients]
+
+
+@each_dtype
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1, 1), (3, 37, 20, 36), (2, 300, 64, 260), (1, 65, 200, 130), (2, 64, 4, 16)],
+    ids=str,
+)
+def test_output_and_gradients_equal_float64(
+    shape: tuple[int, int, int, int], with_bias: bool, dtype: torch.dtype
+) -> None:
+    inputs = [each.to(dtype) for each in problem(*shape)][: 3 if with_bias else 2]
+    found = output_and_gradients("triton", *inputs, dtype=dtype)
+    exact_inputs = (each.double() for each in inputs)
+    expected = output_and_gradients("reference", *exact_inputs, dtype=dtype)
+    assert {each.dtype for each in found} == {dtype}
+    for one, exact in zip(found, expected, strict=True):
+        assert relative_error(one, exact, dtype) <= TOLERANCE[dtype]
+
+
+def test_columns_of_a_wider_tensor_are_read_where_they_are() -> None:
+    x, weight, bias = problem(2, 50, 24, 12)
+    wide = torch.zeros(2, 50, 40, device=x.device)
+    wide[..., 10:34] = x
+    found = output_and_gradients("triton", wide[..., 10:34], weight, bias)
+    for one, other in zip(found, output_and_gradients("triton", x, weight, bias), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_many_splits_of_the_rows_give_one_sum() -> None:
+    x, weight, bias = problem(1, 3000, 16, 16)
+    found = output_and_gradients("triton", x, weight, bias)
+    expected = output_and_gradients("reference", *(each.double() for each in (x, weight, bias)))
+    for one, exact in zip(found, expected, strict=True):
+        assert relative_error(one, exact) <= TOLERANCE[torch.float32]
+
+
+def test_a_member_is_what_it_is_alone() -> None:
+    x, weight, bias = problem(3, 100, 32, 40)
+    together = output_and_gradients("triton", x, weight, bias)
+    for member in range(3):
+        alone = output_and_gradients(
+            "triton", *(each[member : member + 1] for each in (x, weight, bias))
+        )
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one[member], other[0], rtol=1e-5, atol=1e-5)
+
+
+def test_leading_dimensions_are_joined() -> None:
+    x, weight, _ = problem(1, 60, 8, 5)
+    apart = linear(x.view(3, 4, 5, 8), weight[0], backend="triton")
+    assert torch.equal(apart, linear(x[0], weight[0], backend="triton").view(3, 4, 5, 5))
