@@ -255,13 +255,14 @@ def test_it_is_chosen_where_it_computes_and_refuses_the_rest() -> None:
         softmax_attention(short[:, :, :1], short, short)
     assert entered.chosen == {"softmax_attention": {"sdpa"}}
     wide = torch.zeros(1, 1, 2, 129, device=DEVICE)
-    for match, tensor, options in (
+    refused: tuple[tuple[str, Tensor, dict[str, Any]], ...] = (
         ("up to 1024 tokens", x, {"causal": True}),
         ("adds no bias", short, {"bias": torch.zeros(5, 5, device=DEVICE)}),
         ("causal attention only", short, {}),
         ("up to 128", wide, {"causal": True}),
         ("not in float64", short.double(), {"causal": True}),
-    ):
+    )
+    for match, tensor, options in refused:
         with pytest.raises(BackendUnavailableError, match=match):
             softmax_attention(tensor, tensor, tensor, **options, backend="triton")
 
