@@ -56,8 +56,8 @@ def session(backend: str | None = None) -> Iterator[Session]:
 
     A `backend=` argument of an operator goes before it; the environment variable
     LENGTHWISE_BACKEND comes after it. An operator without a backend of the default's name takes
-    its best among those of lower preference: `chunked` means `reference` where there are only
-    `reference` and `triton`.
+    its best of no higher preference: `chunked` means `reference` where there are only `reference`
+    and `triton`, and `sdpa` for softmax attention.
     """
     entered = Session(backend)
     _sessions.append(entered)
@@ -92,7 +92,7 @@ def compute(operator: str, backends: dict[str, Backend], requested: str | None, 
     default = default or os.environ.get(ENVIRONMENT_VARIABLE)
     if requested is None and default in _preferences and default not in backends:
         limit = _preferences[default]
-        backends = {name: each for name, each in backends.items() if each.preference < limit}
+        backends = {name: each for name, each in backends.items() if each.preference <= limit}
         default = None
     named = requested or default
     backend = _named(operator, backends, named, args) if named else _best(operator, backends, args)

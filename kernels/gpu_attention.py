@@ -12,7 +12,6 @@ turned to be a left factor, the turned product is formed instead (decision 0010)
 import triton
 import triton.language as tl
 from lengthwise.kernels.gpu_tiles import (
-    causal,
     load_columns,
     load_rows,
     load_vector,
@@ -45,14 +44,17 @@ def _dense(tensor, pair, heads, length, width: tl.constexpr):
 
 @triton.jit
 def _logits(
-    left, right, SCALE: tl.constexpr, C: tl.constexpr,
-    MASKED: tl.constexpr, TURNED: tl.constexpr, DOT: tl.constexpr,
+    left, right, ahead, SCALE: tl.constexpr, C: tl.constexpr, TURNED: tl.constexpr,
+    DOT: tl.constexpr,
 ):  # fmt: skip
-    """To base 2 [queries, keys], TURNED [keys, queries]; MASKED hides a block's own later keys."""
+    """To base 2 [queries, keys], or TURNED [keys, queries]; −∞ where the key is the later.
+
+    The first query is `ahead` tokens after the first key.
+    """
     logits = tl.dot(left, tl.trans(right), input_precision=DOT) * (SCALE * LOG2E)
-    if MASKED:
-        logits = tl.where(causal(C, False, TURNED), logits, float("-inf"))
-    return logits
+    first, second = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
+    earlier = first <= second + ahead if TURNED else second <= first + ahead
+    return tl.where(earlier, logits, float("-inf"))
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -72,7 +74,7 @@ def attend(
     query = load_rows(q, keys, left, q_time, K, C)
     key = load_rows(k + first * k_time, keys, left, k_time, K, C)
     value = load_rows(v + first * v_time, values, left, v_time, V, C)
-    logits = _logits(query, key, SCALE, C, True, False, DOT)
+    logits = _logits(query, key, 0, SCALE, C, False, DOT)
     most = tl.max(logits, 1)
     p = tl.exp2(logits - most[:, None])
     total = tl.sum(p, 1)
@@ -81,7 +83,7 @@ def attend(
         for start in range(0, first, C):
             key = load_rows(k + start * k_time, keys, C, k_time, K, C)
             value = load_rows(v + start * v_time, values, C, v_time, V, C)
-            logits = _logits(query, key, SCALE, C, False, False, DOT)
+            logits = tl.dot(query, tl.trans(key), input_precision=DOT) * (SCALE * LOG2E)
             higher = tl.maximum(most, tl.max(logits, 1))
             p = tl.exp2(logits - higher[:, None])
             shrink = tl.exp2(most - higher)
@@ -113,7 +115,7 @@ def attend_back(
     gradient = _dense(gradient, pair, heads, length, V)
     incoming = load_rows(gradient, values, length, heads * V, V, C)
     of_queries = load_vector(lse + pair.to(tl.int64) * length, length, 1, C)
-    p = tl.exp2(_logits(key, query, SCALE, C, True, True, DOT) - of_queries[None, :])
+    p = tl.exp2(_logits(key, query, 0, SCALE, C, True, DOT) - of_queries[None, :])
     result = tl.dot(p.to(incoming.dtype), incoming, input_precision=DOT)
     store_rows(_dense(dv, pair, heads, length, V), result, values, length, heads * V, V, C)
     dp = tl.dot(value, tl.trans(incoming), input_precision=DOT)
@@ -123,18 +125,6 @@ def attend_back(
     turned = load_columns(k, keys, length, k_time, K, C)
     result = tl.dot(turned, ds, input_precision=DOT) * SCALE
     store_columns(_dense(dq, pair, heads, length, K), result, keys, length, heads * K, K, C)
-
-
-@triton.jit
-def _with_keys(
-    dq, query, incoming, of_queries, delta, key, value,
-    SCALE: tl.constexpr, C: tl.constexpr, MASKED: tl.constexpr, DOT: tl.constexpr,
-):  # fmt: skip
-    """dq / scale of a block of queries with one more block of keys in it."""
-    p = tl.exp2(_logits(query, key, SCALE, C, MASKED, False, DOT) - of_queries[:, None])
-    dp = tl.dot(incoming, tl.trans(value), input_precision=DOT)
-    ds = p * (dp - delta[:, None])
-    return tl.dot(ds.to(key.dtype), key, dq, input_precision=DOT)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -148,52 +138,30 @@ def queries_back(
     pair, first = _place(length, C)
     keys, values = tl.arange(0, BK), tl.arange(0, BV)
     left = length - first
-    here = first * heads * V
     q = _rows(q, pair, heads, q_batch, q_head) + first * q_time
     k = _rows(k, pair, heads, k_batch, k_head)
     v = _rows(v, pair, heads, v_batch, v_head)
+    gradient = _dense(gradient, pair, heads, length, V) + first * heads * V
+    output = _dense(output, pair, heads, length, V) + first * heads * V
     query = load_rows(q, keys, left, q_time, K, C)
-    gradient = _dense(gradient, pair, heads, length, V) + here
     incoming = load_rows(gradient, values, left, heads * V, V, C)
-    output = _dense(output, pair, heads, length, V) + here
     mixed = load_rows(output, values, left, heads * V, V, C)
     of_tokens = pair.to(tl.int64) * length + first
     of_queries = load_vector(lse + of_tokens, left, 1, C)
     sums = tl.sum(incoming.to(tl.float32) * mixed.to(tl.float32), 1)
     token = tl.arange(0, C)
     tl.store(delta + of_tokens + token, sums, mask=token < left)
-    key = load_rows(k + first * k_time, keys, left, k_time, K, C)
-    value = load_rows(v + first * v_time, values, left, v_time, V, C)
     result = tl.zeros([C, BK], tl.float32)
-    result = _with_keys(
-        result, query, incoming, of_queries, sums, key, value, SCALE, C, True, DOT
-    )  # fmt: skip
-    for start in range(0, first, C):
-        key = load_rows(k + start * k_time, keys, C, k_time, K, C)
-        value = load_rows(v + start * v_time, values, C, v_time, V, C)
-        result = _with_keys(
-            result, query, incoming, of_queries, sums, key, value, SCALE, C, False, DOT
-        )  # fmt: skip
+    for start in range(0, first + C, C):
+        key = load_rows(k + start * k_time, keys, length - start, k_time, K, C)
+        value = load_rows(v + start * v_time, values, length - start, v_time, V, C)
+        logits = _logits(query, key, first - start, SCALE, C, False, DOT)
+        p = tl.exp2(logits - of_queries[:, None])
+        dp = tl.dot(incoming, tl.trans(value), input_precision=DOT)
+        ds = p * (dp - sums[:, None])
+        result = tl.dot(ds.to(key.dtype), key, result, input_precision=DOT)
     dq = _dense(dq, pair, heads, length, K) + first * heads * K
     store_rows(dq, result * SCALE, keys, left, heads * K, K, C)
-
-
-@triton.jit
-def _with_queries(
-    dk, dv, key, value, q, gradient, lse, delta, left, q_time, gradient_time,
-    SCALE: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    C: tl.constexpr, MASKED: tl.constexpr, DOT: tl.constexpr,
-):  # fmt: skip
-    """dk / scale and dv of a block of keys with one more block of queries in them."""
-    query = load_rows(q, tl.arange(0, BK), left, q_time, K, C)
-    incoming = load_rows(gradient, tl.arange(0, BV), left, gradient_time, V, C)
-    of_queries = load_vector(lse, left, 1, C)
-    sums = load_vector(delta, left, 1, C)
-    p = tl.exp2(_logits(key, query, SCALE, C, MASKED, True, DOT) - of_queries[None, :])
-    dv = tl.dot(p.to(incoming.dtype), incoming, dv, input_precision=DOT)
-    dp = tl.dot(value, tl.trans(incoming), input_precision=DOT)
-    ds = p * (dp - sums[None, :])
-    return tl.dot(ds.to(query.dtype), query, dk, input_precision=DOT), dv
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -216,17 +184,18 @@ def keys_back(
     key = load_rows(k, keys, left, k_time, K, C)
     value = load_rows(v, values, left, v_time, V, C)
     of_keys, of_values = tl.zeros([C, BK], tl.float32), tl.zeros([C, BV], tl.float32)
-    of_keys, of_values = _with_queries(
-        of_keys, of_values, key, value, q + first * q_time, gradient + first * heads * V,
-        lse + first, delta + first, left, q_time, heads * V,
-        SCALE, K, V, BK, BV, C, True, DOT,
-    )  # fmt: skip
-    for start in range(first + C, length, C):
-        of_keys, of_values = _with_queries(
-            of_keys, of_values, key, value, q + start * q_time, gradient + start * heads * V,
-            lse + start, delta + start, length - start, q_time, heads * V,
-            SCALE, K, V, BK, BV, C, False, DOT,
-        )  # fmt: skip
+    for start in range(first, length, C):
+        query = load_rows(q + start * q_time, keys, length - start, q_time, K, C)
+        here = gradient + start * heads * V
+        incoming = load_rows(here, values, length - start, heads * V, V, C)
+        of_queries = load_vector(lse + start, length - start, 1, C)
+        sums = load_vector(delta + start, length - start, 1, C)
+        logits = _logits(key, query, start - first, SCALE, C, True, DOT)
+        p = tl.exp2(logits - of_queries[None, :])
+        of_values = tl.dot(p.to(incoming.dtype), incoming, of_values, input_precision=DOT)
+        dp = tl.dot(value, tl.trans(incoming), input_precision=DOT)
+        ds = p * (dp - sums[None, :])
+        of_keys = tl.dot(ds.to(query.dtype), query, of_keys, input_precision=DOT)
     dk = _dense(dk, pair, heads, length, K) + first * heads * K
     store_rows(dk, of_keys * SCALE, keys, left, heads * K, K, C)
     dv = _dense(dv, pair, heads, length, V) + first * heads * V

@@ -1,4 +1,4 @@
-"""Causal softmax attention in Triton, for sequences that torch's kernels are too large for.
+"""Causal softmax attention in Triton, for sequences shorter than torch's kernels are made for.
 
 Every gradient is summed in one order by one program: the same call gives the same bits. The
 kernels are in `lengthwise.kernels.gpu_attention`; docs/kernels-triton.md has the mathematics.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 PREFERENCE = 30
 LONGEST = 1024
+"""Tokens: torch's kernels take what is longer."""
 WIDEST = 128
 STAGES = 2
 
@@ -35,23 +36,16 @@ class Tiles:
     tokens: int
     """Of a block of a longer one."""
     warps: int
-    """Of a block of 64 tokens; of others in proportion to its logits."""
+    """Of a block of so many tokens; of others in proportion."""
     dot: str = "tf32"
     """How float32 is multiplied; half precision always exactly."""
 
 
-HALF = {
-    32: Tiles(whole=64, tokens=64, warps=2),
-    64: Tiles(whole=128, tokens=64, warps=4),
-    128: Tiles(whole=64, tokens=64, warps=4),
-}
-SINGLE = {
-    32: Tiles(whole=64, tokens=32, warps=8, dot="ieee"),
-    128: Tiles(whole=32, tokens=32, warps=16, dot="ieee"),
-}
-"""By the largest head size they serve.
+HALF = {32: Tiles(64, 64, 2), 64: Tiles(128, 64, 4), 128: Tiles(64, 64, 8)}
+SINGLE = {32: Tiles(64, 32, 8, "ieee"), 128: Tiles(32, 32, 8, "ieee")}
+"""By the largest head size they serve: none of their programs spills a register.
 
-Below 64 channels two warps: products of a warp group went wrong there (decision 0010).
+Two warps up to 32 channels: products of a warp group of four went wrong there (decision 0010).
 """
 
 
@@ -85,7 +79,7 @@ def _strides(x: Tensor) -> list[int]:
 
 
 def _room(like: Tensor, width: int) -> Tensor:
-    """[B, H, T, width] as [B, T, H, width] in memory: what projections give and take."""
+    """[B, H, T, width] that lies in memory as [B, T, H, width], as projections give and take it."""
     batch, heads, length, _ = like.shape
     return like.new_empty(batch, length, heads, width).transpose(1, 2)
 
@@ -116,7 +110,7 @@ def _launch(q: Tensor, k: Tensor, v: Tensor) -> _Launch:
     tokens = tiles.tokens if long else block(length)
     return _Launch(
         grid=batch * heads * ceil_div(length, tokens),
-        warps=min(8, max(1, tiles.warps * tokens**2 // 64**2)),
+        warps=max(1, tiles.warps * tokens // tiles.tokens),
         long=long,
         sizes=[*_strides(q), *_strides(k), *_strides(v), length, heads],
         constants={

@@ -159,7 +159,7 @@ def test_the_session_records_torchs_softmax_attention() -> None:
     q = torch.randn(1, 1, 3, 2)
     with kernels.session() as entered:
         kernels.softmax_attention(q, q, q)
-    assert entered.chosen == {"softmax_attention": {"scaled_dot_product_attention"}}
+    assert entered.chosen == {"softmax_attention": {"sdpa"}}
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest_spelling() -> None:
