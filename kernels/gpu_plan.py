@@ -58,22 +58,24 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
 
     Two warps and chunks of 32 keep every product off Hopper's warp-group instructions, whose
     tiles of 64 rows some Triton versions miscompile. Linear attention without decay at head size
-    64, whose kernels are the simplest, takes them: they save a fifth of its time there.
+    64, whose kernels are the simplest, takes them: they save a fifth of its time there. So does
+    the delta rule in float32, whose products of three parts would spill two warps' registers; its
+    chunks of 16 halve its time.
     """
     batch, length, heads, key_size = q.shape
     value_size = v.shape[-1]
     gate = 0 if log_decay is None else log_decay.dim() - 2
     single = q.dtype == torch.float32
+    exact = delta and single
     key_block = block(key_size)
-    value_block = min(
-        block(value_size), 64, max(16, LARGEST_STATE // key_block // (2 if single else 1))
-    )
+    halves = 2 if single and not delta else 1
+    value_block = min(block(value_size), 64, max(16, LARGEST_STATE // key_block // halves))
     segments = ceil_div(length, SEGMENT)
     wide = not (delta or gate or single or length <= 32) and key_block == value_block == 64
     few = batch * heads * segments * ceil_div(value_size, value_block) <= FEW_PROGRAMS
     if few and not wide:
-        value_block = min(value_block, 16)
-    chunk_size = 16 if length <= 16 or gate == 2 else 64 if wide else 32
+        value_block = min(value_block, 32)
+    chunk_size = 16 if length <= 16 or gate == 2 or exact else 64 if wide else 32
     gradient_block = 32 if single or gate == 2 else 64
     constants = {
         "K": key_size,
@@ -94,7 +96,7 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
         segments=segments,
         constants=constants,
         value_blocks=ceil_div(value_size, value_block),
-        warps=(4, 4, 4) if wide else (2, 2, 4 if single else 2),
+        warps=(4, 4, 2) if exact else (4, 4, 4) if wide else (2, 2, 4 if single else 2),
         stages=(2, 2, 1),
         gradient_blocks=(
             min(key_block, 32 if delta else gradient_block),

@@ -87,6 +87,7 @@ def walk(
             q_tile = (q_tile * from_start).to(dtype)
         else:
             pair *= between(cumulative, C, GATE, False)
+        pair = pair.to(dtype)
         if KEEP:
             store_at = states + at * K * V + state_at
             tl.store(store_at, state.to(dtype), mask=in_state)
@@ -105,7 +106,7 @@ def walk(
             v_tile = tl.dot(solved, right, input_precision=DOT).to(dtype)
             if KEEP:
                 store_rows(corrections + row * V, v_tile, values, left, heads * V, V, C)
-        read += tl.dot(pair.to(dtype), v_tile, input_precision=DOT)
+        read += tl.dot(pair, v_tile, input_precision=DOT)
         store_rows(output + row * V, read * scale, values, left, heads * V, V, C)
         if GATE == 1:
             keys_transposed = (keys_transposed * to_end[None, :]).to(dtype)

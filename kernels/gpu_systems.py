@@ -71,6 +71,6 @@ def _inverse_blocks(system, C: tl.constexpr):
     for i in tl.static_range(16):
         row = tl.where(columns % 16 == i, 1.0, 0.0)
         for j in tl.static_range(i):
-            row -= tl.load(blocks + i * C + j) * solved[j]
+            row -= tl.load(blocks + (i * C + j)) * solved[j]
         solved += (row,)
     return solved

@@ -16,7 +16,7 @@ from torch import Tensor
 
 PREFERENCE = 30
 WIDEST = 16
-TOKENS = 64
+TOKENS = 32
 """Tokens that one warp walks."""
 CHANNELS = 64
 """Channels of a warp, of filters so short that its registers hold that many."""
