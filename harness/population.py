@@ -130,30 +130,8 @@ class Population:
             guesses = torch.where(logits.isfinite().all(-1), logits.argmax(-1), -1)
             return guesses == batch.answers.view_as(guesses)
 
-    def train_step(self, batch: Batch) -> Tensor:
+    def learn(self, batch: Batch) -> Tensor:
         """One step of AdamW on every member; returns the losses [P] before it."""
-        losses = self._learn(batch)
-        self.step += 1
-        return losses
-
-    def advance(self) -> None:
-        """One step on the examples that are due; its losses go to the log.
-
-        Raises:
-            RuntimeError: the log is full.
-        """
-        if self.must_take_losses:
-            raise RuntimeError(f"the losses of {LOGGED} steps wait to be taken")
-        self.examples.prepare(self.step)
-        self.advancing()
-        self.step += 1
-
-    def _advance(self) -> Tensor:
-        row = self.count % LOGGED
-        losses = self._learn(self.examples.batch(self.count, self.which))
-        return self.log.index_copy_(0, row, losses[None])
-
-    def _learn(self, batch: Batch) -> Tensor:
         losses = self.losses(batch)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         factor = self.factors.index_select(0, self.count)[0]
@@ -174,6 +152,23 @@ class Population:
             )
         self.count += 1
         return losses.detach()
+
+    def advance(self) -> None:
+        """One step on the examples that are due; its losses go to the log.
+
+        Raises:
+            RuntimeError: the log is full.
+        """
+        if self.must_take_losses:
+            raise RuntimeError(f"the losses of {LOGGED} steps wait to be taken")
+        self.examples.prepare(self.step)
+        self.advancing()
+        self.step += 1
+
+    def _advance(self) -> Tensor:
+        row = self.count % LOGGED
+        losses = self.learn(self.examples.batch(self.count, self.which))
+        return self.log.index_copy_(0, row, losses[None])
 
     @property
     def must_take_losses(self) -> bool:

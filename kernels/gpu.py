@@ -7,8 +7,10 @@ on CPU tensors, slowly; the tests use it.
 
 import importlib.util
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -54,3 +56,62 @@ def on(tensor: Tensor) -> AbstractContextManager[object]:
 def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
     """The kernel with its grid, to be called with its arguments and constants."""
     return partial(kernel[grid], num_warps=warps, num_stages=stages)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A launch that waits for the others of its call."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    options: dict[str, Any]
+    """Constants, warps and stages."""
+    args: tuple[Any, ...]
+
+    @property
+    def variant(self) -> Hashable:
+        """What the kernel is compiled for, nearly: it also tells numbers divisible by 16."""
+        dtypes = (each.dtype if isinstance(each, Tensor) else None for each in self.args)
+        return self.kernel, *dtypes, *self.options.items()
+
+    def compile(self) -> None:
+        # `run` brings the host's side of the launch, compiled from C.
+        _ = self.kernel.warmup(*self.args, grid=self.grid, **self.options).run
+
+    def start(self) -> None:
+        self.kernel[self.grid](*self.args, **self.options)
+
+
+_variants: set[Hashable] = set()
+
+
+@contextmanager
+def launching(tensor: Tensor) -> Iterator[Callable[..., Callable[..., None]]]:
+    """Yields a `launch` whose launches begin, in order, when the block ends.
+
+    Variants met for the first time compile side by side before: a kernel takes 1 to 2 s, most of
+    it outside the interpreter lock.
+    """
+    planned: list[Planned] = []
+
+    def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
+        def plan(*args: Any, **constants: Any) -> None:
+            options = constants | {"num_warps": warps, "num_stages": stages}
+            planned.append(Planned(kernel, grid, options, args))
+
+        return plan
+
+    yield launch
+    new = {each.variant: each for each in planned if each.variant not in _variants}
+    if len(new) > 1 and not interpreted():
+        with ThreadPoolExecutor(len(new)) as pool:
+            list(pool.map(partial(_compile_on, tensor), new.values()))
+    _variants.update(new)
+    with on(tensor):
+        for each in planned:
+            each.start()
+
+
+def _compile_on(tensor: Tensor, planned: Planned) -> None:
+    with on(tensor):
+        planned.compile()

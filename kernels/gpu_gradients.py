@@ -54,31 +54,22 @@ def chunk_gradients(
         corrections, correction_gradients = corrections + row * V, correction_gradients + row * V
         strength = load_vector(beta + row, left, heads, C)
         beta_gradient = tl.zeros([C], tl.float32)
+        by_correction = tl.zeros([C], tl.float32)
     cumulative = tl.zeros([C], tl.float64)
     from_start = tl.full([C], 1.0, tl.float32)
     to_end = tl.full([C], 1.0, tl.float32)
     if GATE:
         cumulative, from_start, to_end, whole = decays(gate + row, left, heads, rows, K, C, GATE)
 
-    scores = tl.zeros([C, C], tl.float32)
-    scores_transposed = tl.zeros([C, C], tl.float32)
-    overlaps = tl.zeros([C, C], tl.float32)
-    for start in range(0, K, BK):
-        keys = start + tl.arange(0, BK)
-        k_tile = load_rows(k, keys, left, by_k, K, C)
-        k_transposed = load_columns(k, keys, left, by_k, K, C)
-        if GATE:
-            q_tile = load_rows(q, keys, left, by_k, K, C)
-            scores += tl.dot(q_tile, k_transposed, input_precision=DOT)
-        if DELTA:
-            overlaps += tl.dot(k_tile, k_transposed, input_precision=DOT)
-        else:
+    if not DELTA:
+        scores_transposed = tl.zeros([C, C], tl.float32)
+        for start in range(0, K, BK):
+            keys = start + tl.arange(0, BK)
+            k_tile = load_rows(k, keys, left, by_k, K, C)
             q_transposed = load_columns(q, keys, left, by_k, K, C)
             scores_transposed += tl.dot(k_tile, q_transposed, input_precision=DOT)
-    weights = between(cumulative, C, GATE, False)
-    weights_transposed = between(cumulative, C, GATE, True)
-    if not DELTA:
-        scores_transposed = (scores_transposed * weights_transposed * scale).to(dtype)
+        scores_transposed *= between(cumulative, C, GATE, True) * scale
+        scores_transposed = scores_transposed.to(dtype)
 
     of_scores = tl.zeros([C, C], tl.float32)
     of_scores_transposed = tl.zeros([C, C], tl.float32)
@@ -97,6 +88,7 @@ def chunk_gradients(
             of_system_transposed -= tl.dot(u_tile, dr_transposed, input_precision=DOT)
             v_tile = load_rows(v, values, left, by_v, V, C).to(tl.float32)
             beta_gradient += tl.sum(dr_tile * v_tile, 1)
+            by_correction += tl.sum(dr_tile * u_tile.to(tl.float32), 1)
             store_rows(dv, strength[:, None] * dr_tile, values, left, by_v, V, C)
         else:
             u_tile = load_rows(v, values, left, by_v, V, C)
@@ -111,6 +103,20 @@ def chunk_gradients(
             store_rows(dv, added, values, left, by_v, V, C)
         of_scores += tl.dot(do_tile, u_transposed, input_precision=DOT)
         of_scores_transposed += tl.dot(u_tile, do_transposed, input_precision=DOT)
+    # Only now: with these held through the loop above registers would spill.
+    scores = tl.zeros([C, C], tl.float32)
+    overlaps = tl.zeros([C, C], tl.float32)
+    for start in range(0, K, BK):
+        keys = start + tl.arange(0, BK)
+        k_transposed = load_columns(k, keys, left, by_k, K, C)
+        if GATE:
+            q_tile = load_rows(q, keys, left, by_k, K, C)
+            scores += tl.dot(q_tile, k_transposed, input_precision=DOT)
+        if DELTA:
+            k_tile = load_rows(k, keys, left, by_k, K, C)
+            overlaps += tl.dot(k_tile, k_transposed, input_precision=DOT)
+    weights = between(cumulative, C, GATE, False)
+    weights_transposed = between(cumulative, C, GATE, True)
     of_scores *= weights * scale
     of_scores_transposed *= weights_transposed * scale
     pairs = of_scores * scores
@@ -168,6 +174,11 @@ def chunk_gradients(
         written += tl.dot(mixing_transposed, q_tile, input_precision=DOT)
         store_rows(dk, written, keys, left, by_k, K, C)
     if DELTA:
+        # dβ = dR·Ũ / β; for small β, whose Ũ may underflow, the sum of the terms of Ũ / β.
+        large = tl.abs(strength) > 0.01
+        beta_gradient = tl.where(
+            large, by_correction / tl.where(large, strength, 1.0), beta_gradient
+        )
         beta_at = dbeta + row + rows * heads
         tl.store(beta_at, beta_gradient.to(dbeta.dtype.element_ty), mask=rows < left)
     if GATE:

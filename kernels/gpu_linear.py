@@ -6,11 +6,12 @@ backward. The delta rule takes one more, which inverts the systems of all chunks
 docs/kernels-triton.md has the mathematics, and what each launch reads and writes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.gpu import DEVICES, launching
 from lengthwise.kernels.gpu_plan import Plan, plan
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.shapes import ceil_div
@@ -71,7 +72,7 @@ def _outputs(q: Tensor, v: Tensor, call: Plan, keep: bool) -> list[Tensor]:
         q.new_empty(batch, heads, key_size, value_size, dtype=torch.float32),
         q.new_empty(batch, heads if keep else 0, chunks, key_size, value_size),
         v.new_empty(v.shape if keep and delta else (batch, 0)),
-        q.new_empty(batch, heads if delta else 0, chunks, size, size),
+        q.new_empty(batch, heads if delta else 0, chunks, size, size, dtype=torch.float32),
         q.new_empty(
             batch, heads if segmented else 0, call.segments, *transition, dtype=torch.float32
         ),
@@ -101,7 +102,7 @@ def _forward(
     segmented = call.segments > 1
     constants = {name: call.constants[name] for name in ("K", "C", "GATE", "DOT")}
     forward = {"warps": call.warps[0], "stages": call.stages[0]}
-    with on(q):
+    with launching(q) as launch:
         if beta is not None:
             launch(invert_systems, call.total_chunks, call.sequences, warps=1)(
                 k, beta, log_decay, inverse, call.length, call.heads,
@@ -114,7 +115,7 @@ def _forward(
                 k, v, beta, log_decay, inverse, transitions, additions,
                 *call.sizes, **call.constants,
             )  # fmt: skip
-            entering = _combine(call, transitions, additions, entering, backward=False)
+            entering = _combine(launch, call, transitions, additions, entering, backward=False)
         launch(walk, *call.grid, **forward)(
             q, k, v, beta, log_decay, entering, *room[:5],
             *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
@@ -132,7 +133,13 @@ def _segment_states(q: Tensor, v: Tensor, call: Plan) -> Tensor:
 
 
 def _combine(
-    call: Plan, transitions: Tensor, additions: Tensor, start: Tensor | None, *, backward: bool
+    launch: Callable[..., Callable[..., None]],
+    call: Plan,
+    transitions: Tensor,
+    additions: Tensor,
+    start: Tensor | None,
+    *,
+    backward: bool,
 ) -> Tensor:
     from lengthwise.kernels.gpu_segments import combine
 
@@ -177,14 +184,14 @@ def _backward(
     inputs = (q, k, beta, log_decay, inverse, output_gradient)
     walking = {"warps": call.warps[1], "stages": call.stages[1]}
     options = {"warps": call.warps[2], "stages": call.stages[2]}
-    with on(q):
+    with launching(q) as launch:
         if call.segments > 1:
             additions = _segment_states(q, v, call)
             launch(walk_back, *call.grid, **walking)(
                 *inputs, None, None, None, additions, *call.sizes, scale, **call.constants,
                 LEAVING=False, SUMMARY=True,
             )  # fmt: skip
-            leaving = _combine(call, transitions, additions, leaving, backward=True)
+            leaving = _combine(launch, call, transitions, additions, leaving, backward=True)
         launch(walk_back, *call.grid, **walking)(
             *inputs, leaving, state_gradients, correction_gradients, initial_gradient,
             *call.sizes, scale, **call.constants,

@@ -72,7 +72,7 @@ def plan(q: Tensor, v: Tensor, log_decay: Tensor | None, delta: bool) -> Plan:
     wide = not (delta or gate or single or length <= 32) and key_block == value_block == 64
     few = batch * heads * segments * ceil_div(value_size, value_block) <= FEW_PROGRAMS
     if few and not wide:
-        value_block = min(value_block, 32)
+        value_block = min(value_block, 16)
     chunk_size = 16 if length <= 16 or gate == 2 else 64 if wide else 32
     gradient_block = 32 if single or gate == 2 else 64
     constants = {

@@ -53,7 +53,7 @@ def summarise(
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]
-            right = (strength[:, None] * (v_tile - held)).to(dtype)
+            right = strength[:, None] * (v_tile - held)
             v_tile = tl.dot(solved, right, input_precision=DOT).to(dtype)
         if GATE == 1:
             keys_transposed = (keys_transposed * to_end[None, :]).to(dtype)

@@ -100,7 +100,8 @@ def walk(
             held = tl.dot(k_tile, state.to(dtype), input_precision=DOT)
             if GATE == 1:
                 held *= from_start[:, None]
-            right = (strength[:, None] * (v_tile - held)).to(dtype)
+            # For a repeated key sums of corrections cancel, so T·R and Tᵀ·dŨ stay above bfloat16.
+            right = strength[:, None] * (v_tile - held)
             v_tile = tl.dot(solved, right, input_precision=DOT).to(dtype)
             if KEEP:
                 store_rows(corrections + row * V, v_tile, values, left, heads * V, V, C)
@@ -167,8 +168,7 @@ def walk_back(
                 of_correction *= to_end[:, None]
             of_correction += tl.dot(pair.to(dtype), do_tile, input_precision=DOT)
             square = inverse + at * C * C + rows[:, None] + rows[None, :] * C
-            of_right = tl.dot(tl.load(square), of_correction.to(dtype), input_precision=DOT)
-            of_right = of_right.to(dtype)
+            of_right = tl.dot(tl.load(square), of_correction, input_precision="tf32x3").to(dtype)
             if not SUMMARY:
                 store_rows(correction_gradients + row * V, of_right, values, left, heads * V, V, C)
             removed = load_columns(k + row * K, keys, left, heads * K, K, C)

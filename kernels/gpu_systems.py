@@ -1,7 +1,9 @@
 """The triangular system of every chunk of the gated delta rule, inverted: all chunks side by side.
 
-One warp a chunk. It is a launch of its own because a walk would wait for each row of each
-inverse in turn, while here thousands of chunks hide each other's latency.
+One warp a chunk: diagonal blocks of 16 by substitution, then two blocks P and R are merged into
+[[P, 0], [−R·A₂₁·P, R]]. It is a launch of its own because a walk
+would wait for each row of each inverse in turn, while here thousands of chunks hide each other's
+latency.
 """
 
 import triton
@@ -38,34 +40,37 @@ def invert_systems(
         cumulative = tl.cumsum(bounded(load_vector(gate + row, left, heads, C)), 0)
     strength = load_vector(beta + row, left, heads, C)
     system = strength[:, None] * between(cumulative, C, GATE, False) * products
-    solved = invert(tl.where(causal(C, True, False), system, 0.0), C)
-    at = (sequence * tl.num_programs(0) + chunk) * C * C
-    square = inverse + at + rows[:, None] * C + rows[None, :]
-    tl.store(square, solved.to(inverse.dtype.element_ty))
+    system = tl.where(causal(C, True, False), system, 0.0)
+    here = inverse + (sequence * tl.num_programs(0) + chunk) * C * C
+    square = here + rows[:, None] * C + rows[None, :]
+    tl.store(square, system)
+    tl.debug_barrier()
+    solved = _inverse_blocks(here, C)
+    tl.debug_barrier()
+    for i in tl.static_range(16):
+        below = here + (rows // 16 * 16 + i) * C + rows
+        tl.store(below, solved[i])
+    if C == 32:
+        tl.debug_barrier()
+        block = here + tl.arange(0, 16)[:, None] * C + tl.arange(0, 16)[None, :]
+        below = block + 16 * C
+        product = tl.dot(tl.load(below + 16), tl.load(below), input_precision="tf32x3")
+        tl.store(below, -tl.dot(product, tl.load(block), input_precision="tf32x3"))
 
 
 @triton.jit
-def invert(A, C: tl.constexpr):
-    """(I + A)⁻¹ for a strictly lower triangular A [C, C].
+def _inverse_blocks(system, C: tl.constexpr):
+    """(I + A)⁻¹ of the diagonal blocks of 16 of a strictly lower triangular A [C, C] in memory.
 
-    Forward substitution, row by row, in the diagonal blocks of 16; then two blocks P and R are
-    merged: [[P, 0], [−R·A₂₁·P, R]] = X − X·A₂₁·X for X = diag(P, R). A series in powers of A would
-    lose all digits for repeated keys with beta = 2, where they grow as 2^C.
+    A tuple of 16 rows [C], row i of every block side by side, by forward substitution: a series in
+    powers of A would lose all digits for repeated keys with beta = 2, where they grow as 2^C.
     """
-    N: tl.constexpr = C // 16
-    row = tl.arange(0, 16)[None, :, None]
-    column = tl.arange(0, 16)[None, None, :]
-    same = (tl.arange(0, N)[:, None] == tl.arange(0, N)[None, :])[:, None, :, None]
-    blocks = tl.sum(tl.where(same, tl.reshape(A, (N, 16, N, 16)), 0.0), 2)
-    X = tl.where(row == column, 1.0, 0.0) + tl.zeros([N, 16, 16], tl.float32)
-    for i in range(1, 16):
-        factors = tl.sum(tl.where(row == i, blocks, 0.0), 1)
-        solved = tl.sum(factors[:, :, None] * X, 1)
-        X = tl.where(row == i, X - solved[:, None, :], X)
-    X = tl.reshape(tl.where(same, X[:, :, None, :], 0.0), (C, C))
-    if C == 32:
-        half = tl.arange(0, C) // 16
-        below = tl.where(half[:, None] > half[None, :], A, 0.0)
-        product = tl.dot(X, below, input_precision="tf32x3")
-        X -= tl.dot(product, X, input_precision="tf32x3")
-    return X
+    columns = tl.arange(0, C)
+    blocks = system + columns // 16 * (16 * C + 16)
+    solved = ()
+    for i in tl.static_range(16):
+        row = tl.where(columns % 16 == i, 1.0, 0.0)
+        for j in tl.static_range(i):
+            row -= tl.load(blocks + i * C + j) * solved[j]
+        solved += (row,)
+    return solved

@@ -58,6 +58,13 @@ def bounded(gate):
 
 
 @triton.jit
+def halves(cumulative):
+    """A float64 as the sum of two float32: differences of both are those of the float64."""
+    high = cumulative.to(tl.float32)
+    return high, (cumulative - high).to(tl.float32)
+
+
+@triton.jit
 def causal(C: tl.constexpr, STRICT: tl.constexpr, TRANSPOSED: tl.constexpr):
     """Whether position j ≤ i (or j < i): [i, j], or [j, i] when transposed."""
     first = tl.arange(0, C)[:, None]
@@ -73,7 +80,8 @@ def between(cumulative, C: tl.constexpr, GATE: tl.constexpr, TRANSPOSED: tl.cons
     mask = causal(C, False, TRANSPOSED)
     if GATE == 0:
         return tl.where(mask, 1.0, 0.0)
-    difference = (cumulative[:, None] - cumulative[None, :]).to(tl.float32)
+    high, low = halves(cumulative)
+    difference = high[:, None] - high[None, :] + (low[:, None] - low[None, :])
     if TRANSPOSED:
         difference = -difference
     return tl.exp(tl.where(mask, difference, float("-inf")))
@@ -83,7 +91,8 @@ def between(cumulative, C: tl.constexpr, GATE: tl.constexpr, TRANSPOSED: tl.cons
 def channel_between(cumulative, C: tl.constexpr, TRANSPOSED: tl.constexpr):
     """`between` a key channel: [C, K] → [C, C, K]."""
     mask = causal(C, False, TRANSPOSED)[:, :, None]
-    difference = (cumulative[:, None, :] - cumulative[None, :, :]).to(tl.float32)
+    high, low = halves(cumulative)
+    difference = high[:, None, :] - high[None, :, :] + (low[:, None, :] - low[None, :, :])
     if TRANSPOSED:
         difference = -difference
     return tl.exp(tl.where(mask, difference, float("-inf")))

@@ -79,7 +79,7 @@ def kernels(
     if device == "cuda":
         given = {"--operator": operator, "--rounds": rounds, "--threads": threads, "--sweep": sweep}
         options.on_gpu(given | {"--out": out, "--longest": longest, "--json": as_json})
-        from lengthwise.harness.bench.gpu_report import report
+        from lengthwise.harness.bench.kernels.gpu_report import report
 
         for line in report(check=check):
             print(line, flush=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.shapes import ceil_div
@@ -18,9 +18,9 @@ PREFERENCE = 30
 WIDEST = 16
 TOKENS = 64
 """Tokens that one warp walks."""
-CHANNELS = 128
+CHANNELS = 64
 """Channels of a warp, of filters so short that its registers hold that many."""
-ROWS = 8
+ROWS = 4
 """Tokens that are loaded together."""
 
 OPERATORS.define(
@@ -81,7 +81,7 @@ def _convolve(
     members, batch, length, channels = x.shape
     output, final, constants = torch.empty_like(x), _state(x, weight), _constants(x, weight)
     blocks = ceil_div(channels, constants["BE"])
-    with on(x):
+    with launching(x) as launch:
         launch(convolve, ceil_div(length, TOKENS), blocks, members * batch, warps=1)(
             x, weight, bias, initial, output, final, *_sizes(x), **constants,
             BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
@@ -113,7 +113,7 @@ def _backward(
     tiles = ceil_div(length + width - 1, TOKENS)
     parts = batch * tiles
     shares = x.new_empty(members, parts, width + 1, channels, dtype=torch.float32)
-    with on(x):
+    with launching(x) as launch:
         blocks = ceil_div(channels, constants["BE"])
         launch(convolve_back, tiles, blocks, members * batch, warps=1)(
             x, weight, bias, initial, output_gradient, state_gradient, dx, dinitial, shares,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lengthwise import kernels
 from lengthwise.harness.bench.kernels import contenders, huggingface, timing
+from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.harness.bench.kernels.contenders import Contender, Missing
 from lengthwise.harness.bench.kernels.decode import decode
 from lengthwise.harness.bench.kernels.devices import cpu
@@ -21,7 +22,6 @@ from lengthwise.harness.bench.kernels.problems import (
 )
 
 from tests.harness.tiny import lengthwise
-from tests.kernels.cases import relative_error
 
 TINY = {
     "gated_delta_rule": [(2, 40, 2, 8)],

@@ -36,7 +36,7 @@ def all_runs(folder: Path) -> list[Run]:
 def trained(runs: list[Run], steps: int = STEPS) -> Population:
     population = Population(runs)
     for step in range(steps):
-        population.train_step(population.batch("train", 8 * step, 8, 16))
+        population.learn(population.batch("train", 8 * step, 8, 16))
     return population
 
 
@@ -93,7 +93,7 @@ def test_advancing_takes_the_examples_of_its_step_epoch_after_epoch(
     for step in range(train.steps):
         whole.advance()
         batch = expected.batch("train", step % 8 * 8, 8, train.length)
-        for each, loss in zip(losses, expected.train_step(batch).tolist(), strict=True):
+        for each, loss in zip(losses, expected.learn(batch).tolist(), strict=True):
             each.append(loss)
         if step == 10:
             cut.load(whole.step, [whole.member_state(member) for member in range(2)])
@@ -165,7 +165,7 @@ def test_a_population_of_one_trains_like_torch_adamw(tmp_path: Path) -> None:
         for group in optimizer.param_groups:
             group["lr"] = run.train.optimizer.lr * factor
         optimizer.step()
-        found = population.train_step(batch)
+        found = population.learn(batch)
         torch.testing.assert_close(found[0], loss.detach(), rtol=1e-4, atol=1e-5)
     for name, expected in named:
         torch.testing.assert_close(
@@ -178,7 +178,7 @@ def test_a_member_that_diverges_spoils_no_other(tmp_path: Path) -> None:
     healthy = trained(runs, 3)
     spoiled = trained(runs, 2)
     spoiled.flat.detach()[1] = torch.inf
-    losses = spoiled.train_step(spoiled.batch("train", 16, 8, 16))
+    losses = spoiled.learn(spoiled.batch("train", 16, 8, 16))
     assert losses[0].isfinite()
     assert not losses[1].isfinite()
     assert torch.equal(spoiled.flat[0], healthy.flat[0])

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from lengthwise.harness import capacity
 from lengthwise.harness.group import resumable
 from lengthwise.harness.job import Job
 from lengthwise.harness.population import Population
 from lengthwise.harness.store import Store
 from lengthwise.harness.train import Interrupted
-from lengthwise.tasks.task import Batch
 
 from tests.harness.tiny import TINY, equal_weights, lengthwise, runs, write
 
@@ -140,7 +140,7 @@ def test_a_second_process_waits_for_the_first_and_finds_everything_done(
     assert told == [{"waiting": True}]
     assert not checkpointed(first.root)
     first.execute(silent, lambda: False)
-    monkeypatch.setattr(Population, "train_step", None)
+    monkeypatch.setattr(Population, "advance", None)
     second.execute(silent, lambda: False)
     assert second.complete(store)
 
@@ -183,16 +183,30 @@ def test_a_population_too_large_for_memory_is_halved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = job(tmp_path)
-    step = Population.train_step
+    advance, sizes = Population.advance, set[int]()
 
-    def at_most_one(population: Population, batch: Batch) -> torch.Tensor:
+    def at_most_one(population: Population) -> None:
+        sizes.add(len(population.runs))
         if len(population.runs) > 1:
             raise torch.OutOfMemoryError
-        return step(population, batch)
+        advance(population)
 
-    monkeypatch.setattr(Population, "train_step", at_most_one)
+    monkeypatch.setattr(Population, "advance", at_most_one)
     work.execute(silent, lambda: False)
     assert work.complete(Store.open(work.root))
+    assert sizes == {3, 2, 1}
+
+
+@pytest.mark.parametrize(("peak", "parts"), [(100, [3]), (300, [2, 1]), (700, [1, 1, 1])])
+def test_a_gpu_is_given_as_many_members_at_once_as_it_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peak: int, parts: list[int]
+) -> None:
+    """Of 1000 free bytes 800 are used; `peak` is what one member takes."""
+    work = job(tmp_path)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (1000, 2000))
+    monkeypatch.setattr(capacity, "_peak", lambda *_: peak)
+    assert [len(part) for part in capacity.fitting(work.runs, "cuda:0")] == parts
+    assert [len(part) for part in capacity.fitting(work.runs, "cpu")] == [3]
 
 
 def test_new_seeds_join_without_touching_what_is_there(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_tied_members_train_like_tied_models_under_torch_adamw(tmp_path: Path) -
             optimizer.zero_grad()
             F.cross_entropy(logits.flatten(0, 1), answers[n].flatten()).backward()
             optimizer.step()
-        population.train_step(batch)
+        population.learn(batch)
     for n, model in enumerate(models):
         weights = population.weights(n)
         assert "head.weight" not in weights
@@ -55,6 +55,6 @@ def test_weights_of_a_tied_member_go_back_into_a_population(tmp_path: Path) -> N
     members = runs(tmp_path, *SETTINGS)[:2]
     trained, fresh = Population(members), Population(members)
     batch = trained.batch("train", 0, 8, 16)
-    trained.train_step(batch)
+    trained.learn(batch)
     fresh.load_weights([trained.weights(n) for n in range(len(members))])
     assert torch.equal(fresh.logits(batch), trained.logits(batch))

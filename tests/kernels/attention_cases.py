@@ -12,7 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lengthwise.harness.bench.gpu_check import TOLERANCE, relative_error
+from lengthwise.harness.bench.kernels.cases import relative_error
+from lengthwise.harness.bench.kernels.check import TOLERANCE
 from lengthwise.kernels import BackendUnavailableError, session, softmax_attention
 from torch import Tensor
 

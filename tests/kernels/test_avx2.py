@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.kernels import BackendUnavailableError
 from torch import Tensor
 
@@ -17,7 +18,6 @@ from tests.kernels.avx2_calls import (
     scan_inputs,
     with_gradients,
 )
-from tests.kernels.cases import relative_error
 
 each_operator = pytest.mark.parametrize(("run", "make"), OPERATORS)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lengthwise.harness.bench.kernels.cases import relative_error
 from torch import Tensor
 
 from tests.kernels.avx2_calls import (
@@ -15,7 +16,6 @@ from tests.kernels.avx2_calls import (
     needs_library,
     with_gradients,
 )
-from tests.kernels.cases import relative_error
 
 
 def check_against_the_recurrence(run: Run, inputs: list[Tensor]) -> None:

@@ -8,20 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lengthwise import kernels
-from torch import Tensor
-
-from tests.kernels.cases import (
-    CASES,
+from lengthwise.harness.bench.kernels.cases import (
     Arguments,
     Case,
     cast,
     outputs_and_gradients,
     relative_error,
 )
+from torch import Tensor
+
+from tests.kernels.cases import CASES, check_mixed_precision
 
 OUTPUT_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 GRADIENT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-HALF_TOLERANCE = {torch.bfloat16: 1e-2, torch.float16: 2e-3}
 ANY_DTYPE = ("reference", "chunked")
 TIME_MAJOR = {"q", "k", "v", "beta", "log_decay", "x", "delta", "B", "C"}
 
@@ -70,10 +69,10 @@ def test_outputs_gradients_and_final_state_equal_the_float64_recurrence(
     arguments = cast(exact, dtype)
     if not accepts(case, arguments, backend):
         pytest.skip(f"{backend} refuses {dtype} here")
-    expected = outputs_and_gradients(case, cast(arguments, torch.float64), "reference")
-    found = outputs_and_gradients(case, arguments, backend)
+    expected = outputs_and_gradients(case, cast(arguments, torch.float64), "reference", dtype)
+    found = outputs_and_gradients(case, arguments, backend, dtype)
     for name, value in expected.items():
-        tolerance = GRADIENT_TOLERANCE if name.startswith("gradient") else OUTPUT_TOLERANCE
+        tolerance = OUTPUT_TOLERANCE if name in ("output", "state") else GRADIENT_TOLERANCE
         assert relative_error(found[name], value) <= tolerance[dtype], name
 
 
@@ -186,27 +185,12 @@ def test_an_unknown_activation_is_refused() -> None:
         kernels.causal_conv1d(torch.randn(1, 3, 2), torch.randn(2, 4), activation="gelu")  # pyright: ignore[reportArgumentType]
 
 
-SINGLE = {"beta", "log_decay", "A", "D", "weight", "bias"}
-
-
 @each_backend()
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 def test_half_precision_beside_float32_keeps_every_dtype(
     case: Case, backend: str, half: torch.dtype
 ) -> None:
-    exact = case.make(2, 70, torch.Generator().manual_seed(0))
-    arguments = {
-        name: cast({name: value}, torch.float32 if name in SINGLE else half)[name]
-        for name, value in exact.items()
-    }
-    if not accepts(case, arguments, backend):
+    arguments = case.make(2, 70, torch.Generator().manual_seed(0))
+    if not accepts(case, cast(arguments, half), backend):
         pytest.skip(f"{backend} refuses {half} here")
-    expected = outputs_and_gradients(case, cast(arguments, torch.float64), "reference")
-    found = outputs_and_gradients(case, arguments, backend)
-    output, state = (found.pop(name) for name in ("output", "final_state"))
-    assert output.dtype == half
-    assert state.dtype == (half if case.operator == "causal_conv1d" else torch.float32)
-    for name, gradient in found.items():
-        assert gradient.dtype == arguments[name.removeprefix("gradient of ")].dtype, name
-    for name, value in (found | {"output": output, "final_state": state}).items():
-        assert relative_error(value, expected[name]) <= HALF_TOLERANCE[half], name
+    check_mixed_precision(case, arguments, backend, half)

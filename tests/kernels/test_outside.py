@@ -3,19 +3,21 @@
 import pytest
 import torch
 from lengthwise import kernels
+from lengthwise.harness.bench.kernels.cases import Case, cast, delta, relative_error
 
-from tests.kernels.cases import CASES, cast, relative_error
+DELTA = [
+    delta(2, 8, 12, 0.01, (0, 1)),
+    delta(2, 8, 12, 20.0, (0, 1)),
+    delta(2, 8, 12, 0.1, (0.999, 1)),
+]
 
 
-@pytest.mark.parametrize("variant", ["weak-decay", "strong-decay", "beta-near-1"])
-def test_the_gated_delta_rule_equals_the_one_in_transformers(variant: str) -> None:
+@pytest.mark.parametrize("case", DELTA, ids=str)
+def test_the_gated_delta_rule_equals_the_one_in_transformers(case: Case) -> None:
     theirs = pytest.importorskip(
         "transformers.models.qwen3_next.modeling_qwen3_next",
         reason="the test extra brings transformers",
     ).torch_chunk_gated_delta_rule
-    case = next(
-        each for each in CASES if each.operator == "gated_delta_rule" and each.variant == variant
-    )
     arguments = cast(case.make(2, 97, torch.Generator().manual_seed(0)), torch.float32)
     output, state = kernels.gated_delta_rule(**arguments)
     expected, expected_state = theirs(

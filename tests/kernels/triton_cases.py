@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from lengthwise.harness.bench import gpu_check
-from lengthwise.harness.bench.gpu_check import (
+from lengthwise.harness.bench.kernels.cases import (
     Case,
-    check,
-    convolution_case,
-    delta_case,
-    linear_case,
+    convolution,
+    delta,
+    linear,
     relative_error,
-    scan_case,
+    scan,
 )
+from lengthwise.harness.bench.kernels.check import check, grid
 from lengthwise.kernels import (
     BackendUnavailableError,
     gated_delta_rule,
@@ -31,67 +30,82 @@ from lengthwise.kernels import (
 from lengthwise.kernels.gpu import launch
 from torch import Tensor
 
+from tests.kernels.cases import check_mixed_precision
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SCAN: Any = importlib.import_module("lengthwise.kernels.selective_scan.triton")
 
 
 SHORT = [
-    delta_case((2, 1, 2, 16, 16), 0.1, 1.0),
-    delta_case((2, 37, 2, 16, 16), None, 2.0),
-    delta_case((1, 37, 2, 20, 40), 0.1, 1.9),
-    delta_case((1, 33, 1, 64, 80), 20.0, 0.0),
-    delta_case((1, 64, 1, 16, 16), None, 1.0, repeated=True),
-    delta_case((2, 33, 1, 16, 16), 0.0, 1.0, initial=False),
-    linear_case((2, 1, 2, 16, 16), 0.1),
-    linear_case((2, 37, 2, 24, 16), None),
-    linear_case((1, 70, 1, 16, 130), 20.0),
-    linear_case((1, 37, 2, 20, 40), 0.1, channel=True),
-    linear_case((2, 18, 1, 16, 16), 20.0, channel=True),
-    scan_case((2, 1, 3, 4)),
-    scan_case((1, 21, 40, 3)),
-    convolution_case((2, 1, 8, 4)),
-    convolution_case((2, 1, 8, 4), "silu"),
-    convolution_case((1, 140, 150, 4)),
-    convolution_case((1, 140, 150, 4), "silu"),
-    convolution_case((1, 70, 40, 9), "silu"),
-    convolution_case((2, 9, 16, 1)),
+    (delta(2, 16, 16, 0.1, (1, 1)), 2, 1),
+    (delta(2, 16, 16, None, (2, 2)), 2, 37),
+    (delta(2, 20, 40, 0.1, (0, 1.9)), 1, 37),
+    (delta(1, 64, 80, 20.0, (0, 0)), 1, 33),
+    (delta(1, 16, 16, None, (1, 1), repeated=True), 1, 64),
+    (delta(1, 16, 16, 0.0, (1, 1), state=False), 2, 33),
+    (linear(2, 16, 16, 0.1), 2, 1),
+    (linear(2, 24, 16, None), 2, 37),
+    (linear(1, 16, 130, 20.0), 1, 70),
+    (linear(2, 20, 40, 0.1, channel=True), 1, 37),
+    (linear(1, 16, 16, 20.0, channel=True), 2, 18),
+    (scan(3, 4), 2, 1),
+    (scan(40, 3), 1, 21),
+    (convolution(8, 4), 2, 1),
+    (convolution(8, 4, "silu"), 2, 1),
+    (convolution(150, 4), 1, 140),
+    (convolution(150, 4, "silu"), 1, 140),
+    (convolution(40, 9, "silu"), 1, 70),
+    (convolution(16, 1), 2, 9),
 ]
 LONG = [
-    delta_case((1, 75, 2, 16, 16), 0.1, 1.9),
-    delta_case((1, 70, 1, 130, 16), None, 1.0),
-    linear_case((1, 75, 1, 16, 16), 0.1),
-    linear_case((1, 75, 1, 16, 16), None),
-    linear_case((1, 70, 1, 20, 16), 0.1, channel=True),
+    (delta(2, 16, 16, 0.1, (0, 1.9)), 1, 75),
+    (delta(1, 130, 16, None, (1, 1)), 1, 70),
+    (linear(1, 16, 16, 0.1), 1, 75),
+    (linear(1, 16, 16, None), 1, 75),
+    (linear(1, 20, 16, 0.1, channel=True), 1, 70),
 ]
+Placed = tuple[Case, int, int]
+"""A case with its batch and length."""
 
 
-@pytest.mark.parametrize("case", SHORT, ids=lambda case: f"{case.operator}-{case.name}")
+def name_of(placed: Placed) -> str:
+    return "-".join(map(str, placed))
+
+
+@pytest.mark.parametrize("placed", SHORT, ids=name_of)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["float32", "float16"])
 def test_output_state_and_gradients_equal_the_float64_recurrence(
-    case: Case, dtype: torch.dtype
+    placed: Placed, dtype: torch.dtype
 ) -> None:
-    error = check(case, dtype, DEVICE)
+    error = check(*placed, dtype, DEVICE)
     assert error.ok, error
 
 
-@pytest.mark.parametrize("case", LONG, ids=lambda case: f"{case.operator}-{case.name}")
+@pytest.mark.parametrize("placed", SHORT[2::3], ids=name_of)
+def test_half_precision_beside_float32_keeps_every_dtype(placed: Placed) -> None:
+    case, batch, length = placed
+    arguments = case.make(batch, length, torch.Generator(DEVICE).manual_seed(0))
+    check_mixed_precision(case, arguments, "triton", torch.float16)
+
+
+@pytest.mark.parametrize("placed", LONG, ids=name_of)
 def test_segments_side_by_side_equal_the_float64_recurrence(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+    placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_plan, "SEGMENT", 32)
-    error = check(case, torch.float32, DEVICE)
+    error = check(*placed, torch.float32, DEVICE)
     assert error.ok, error
 
 
 def test_segments_of_a_scan_equal_the_float64_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SCAN, "TILE", 2)
-    error = check(scan_case((1, 70, 4, 2)), torch.float32, DEVICE)
+    error = check(scan(4, 2), 1, 70, torch.float32, DEVICE)
     assert error.ok, error
 
 
 def test_a_scan_of_one_segment_walks_its_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SCAN, "SEGMENTS", 1)
-    error = check(scan_case((1, 50, 4, 2)), torch.float32, DEVICE)
+    error = check(scan(4, 2), 1, 50, torch.float32, DEVICE)
     assert error.ok, error
 
 
@@ -166,7 +180,7 @@ def test_stacking_by_vmap_equals_one_call_a_member() -> None:
 
 def test_a_scan_stacks_members_that_have_their_own_rates() -> None:
     generator = torch.Generator(DEVICE).manual_seed(0)
-    made = [scan_case((2, 9, 3, 2)).make(generator) for _ in range(2)]
+    made = [scan(3, 2).make(2, 9, generator) for _ in range(2)]
     members = [[value.float() for value in each.values()] for each in made]
 
     def run(*each: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,7 +232,14 @@ def test_refusals_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_product_is_transposed_in_registers() -> None:
     """Triton 3.4 to 3.7.0 miscompiles such a left factor on Hopper; tiles are loaded turned."""
-    names = ("gpu_gradients", "gpu_segments", "gpu_states", "gpu_systems", "gpu_tiles")
+    names = (
+        "gpu_convolution",
+        "gpu_gradients",
+        "gpu_segments",
+        "gpu_states",
+        "gpu_systems",
+        "gpu_tiles",
+    )
     for name in names:
         source = inspect.getsource(importlib.import_module(f"lengthwise.kernels.{name}"))
         assert "tl.trans(" not in source
@@ -226,7 +247,8 @@ def test_no_product_is_transposed_in_registers() -> None:
 
 
 def test_the_grid_of_the_gpu_check_covers_what_it_promises() -> None:
-    cases = list(gpu_check.cases())
-    assert {1, 65536} <= {case.length for case in cases}
-    assert any(case.length % 2 and case.length > 1 for case in cases)
-    assert len({(case.operator, case.name) for case in cases}) == len(cases)
+    placed = list(grid())
+    lengths = {length for _, _, length in placed}
+    assert {1, 65536} <= lengths
+    assert any(length % 2 and length > 1 for length in lengths)
+    assert len({name_of(each) for each in placed}) == len(placed)

@@ -37,7 +37,7 @@ def device(name: str) -> ModuleType:
     """
     known = [info.name for info in pkgutil.iter_modules(devices.__path__)]
     if name not in known:
-        near = nearest(name, [*known, "cuda"])
+        near = nearest(name, known)
         raise InputError(f"--device {name}: operators are not measured there{near}")
     return import_module(f"{devices.__name__}.{name}")
 

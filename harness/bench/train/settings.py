@@ -1,17 +1,20 @@
 """What training is timed on: recall as Zoology trains it, at two lengths and two widths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lengthwise.harness.plan import Choice, Run
 from lengthwise.harness.settings import OptimizerSettings, Precision, TrainSettings
 
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "attention": {"positions": "learned"},
-    "linear_attention": {},
-    "mamba": {},
-    "gated_delta_net": {},
+HEAD_SIZE = 64
+ARCHITECTURES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "attention": lambda heads: {"heads": heads, "positions": "learned"},
+    "linear_attention": lambda heads: {"heads": heads},
+    "mamba": lambda _heads: {},
+    "gated_delta_net": lambda heads: {"heads": heads},
 }
+"""What is timed, with its options for a number of heads."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def runs(setting: Setting, architecture: str, precision: Precision, members: int
 
 
 def _run(setting: Setting, architecture: str, precision: Precision, lr: float) -> Run:
+    heads = max(1, setting.width // HEAD_SIZE)
     recall = {"vocab_size": 8192, "num_pairs": setting.pairs, "random_filler": False}
     train = TrainSettings(
         length=setting.length,
@@ -57,7 +61,7 @@ def _run(setting: Setting, architecture: str, precision: Precision, lr: float) -
     return Run(
         task=Choice("task", "mqar", recall),
         task_label="mqar",
-        mixers=(Choice("mixer", architecture, ARCHITECTURES[architecture]),),
+        mixers=(Choice("mixer", architecture, ARCHITECTURES[architecture](heads)),),
         architecture=architecture,
         channel_mixer=None,
         width=setting.width,

@@ -1,50 +1,13 @@
-"""The report on the GPU kernels in Markdown: how far from float64, and how fast."""
+"""The report on the GPU kernels in Markdown: how fast, and how far from float64."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import torch
-from lengthwise.harness.bench.gpu import (
-    Timing,
-    Workload,
-    convolution_workload,
-    delta_workload,
-    linear_workload,
-    measure,
-    scan_workload,
-    softmax_workload,
-)
-from lengthwise.harness.bench.gpu_check import TOLERANCE, Error, check_all
-from lengthwise.kernels.softmax_attention.triton import LONGEST
-
-HALF, SINGLE = torch.bfloat16, torch.float32
-SHAPES = ((256, 256, 2, 64), (64, 1024, 2, 64), (1, 65536, 4, 64))
-SOFTMAX_SHAPES = ((256, 256, 2, 64), (64, 1024, 2, 64), (8, 4096, 16, 128), (512, 64, 2, 32))
-SCANS = ((64, 1024, 128, 16), (1, 65536, 128, 16))
-Planned = tuple[Callable[[], Workload], torch.dtype, str]
-
-
-def workloads() -> Iterator[Planned]:
-    """What is timed: how to make it, its precision, and the backend."""
-    for shape in SHAPES:
-        yield lambda shape=shape: delta_workload(*shape, HALF), HALF, "triton"
-    for shape in SHAPES:
-        yield lambda shape=shape: linear_workload(*shape, HALF), HALF, "triton"
-    for shape in SCANS:
-        for dtype in (HALF, SINGLE):
-            yield lambda shape=shape, dtype=dtype: scan_workload(*shape, dtype), dtype, "triton"
-    yield lambda: convolution_workload(64, 1024, 128, 4, HALF), HALF, "triton"
-    for shape in SOFTMAX_SHAPES:
-        for backend in ("triton", "sdpa") if shape[1] <= LONGEST else ("sdpa",):
-            yield lambda shape=shape: softmax_workload(*shape, HALF), HALF, backend
-    for shape in SHAPES[:2]:
-        yield lambda shape=shape: delta_workload(*shape, HALF), HALF, "chunked"
-        yield lambda shape=shape: linear_workload(*shape, HALF), HALF, "chunked"
-    yield lambda: delta_workload(*SHAPES[0], SINGLE), SINGLE, "triton"
-    for decay in ("head", "channel"):
-        yield lambda decay=decay: linear_workload(*SHAPES[0], HALF, decay), HALF, "triton"
-    yield lambda: delta_workload(64, 1024, 2, 128, HALF), HALF, "triton"
+from lengthwise.harness.bench.kernels.check import TOLERANCE, Error, check_all
+from lengthwise.harness.bench.kernels.devices.cuda import TIMED, Timed
+from lengthwise.harness.bench.kernels.gpu import Timing, measure
 
 
 def environment() -> str:
@@ -58,12 +21,12 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:.3f}"
 
 
-def timing_row(timing: Timing, dtype: torch.dtype) -> str:
+def timing_row(timed: Timed, timing: Timing) -> str:
     cells = (
-        timing.operator,
-        "×".join(map(str, timing.shape)),
-        str(dtype).removeprefix("torch."),
-        timing.backend,
+        timed.name,
+        "×".join(map(str, timed.problem.shape)),
+        str(timed.dtype).removeprefix("torch."),
+        timed.who,
         _milliseconds(timing.forward_seconds),
         _milliseconds(timing.gpu_seconds),
         str(timing.launches),
@@ -82,14 +45,12 @@ def timing_table() -> Iterator[str]:
         " launches | wall ms | CUDA graph ms | peak MiB | first call s |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
-    for make, dtype, backend in workloads():
-        workload = make()
-        yield timing_row(measure(workload, backend), dtype)
-        del workload
+    for timed in TIMED:
+        yield timing_row(timed, measure(timed.contender()))
         torch.cuda.empty_cache()
 
 
-def error_table(errors: list[Error]) -> Iterator[str]:
+def error_table(errors: Sequence[Error]) -> Iterator[str]:
     """The worst error of each operator and precision, then every case beyond its tolerance."""
     yield "| operator | dtype | cases | beyond tolerance | worst error | tolerance | where |"
     yield "|---|---|---|---|---|---|---|"
