@@ -19,10 +19,10 @@ class Linear(nn.Linear):
 def project_apart(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """x weightᵀ, cut into parts of the given sizes along the last dimension.
 
-    The parts stand in rows of a multiple of 8 numbers: a GPU multiplies uneven rows at half speed,
-    also on the way back.
+    The parts stand in rows of a multiple of 16 numbers: a GPU reads and multiplies uneven rows at
+    half speed, also on the way back.
     """
-    padding = -weight.shape[0] % 8
+    padding = -weight.shape[0] % 16
     return linear(x, F.pad(weight, (0, 0, 0, padding))).split([*sizes, padding], -1)[:-1]
 
 

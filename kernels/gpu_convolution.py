@@ -13,10 +13,10 @@ SIZES = ["length", "batch"]
 
 
 @triton.jit
-def _row(base, row, rows, channel, channels):
-    """One row [BE] of a row-major tensor in float32, zeros outside."""
+def _row(base, stride, row, rows, channel, channels):
+    """One row [BE] of rows `stride` apart in float32, zeros outside."""
     inside = channel < _width(row, rows, channels)
-    return tl.load(base + row * channels + channel, mask=inside, other=0.0).to(tl.float32)
+    return tl.load(base + row * stride + channel, mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -26,9 +26,11 @@ def _width(row, rows, channels):
 
 
 @triton.jit
-def _padded(x, initial, place, length, channel, channels, W: tl.constexpr, INITIAL: tl.constexpr):
+def _padded(
+    x, stride, initial, place, length, channel, channels, W: tl.constexpr, INITIAL: tl.constexpr
+):  # fmt: skip
     """One row [BE] of the initial state followed by x."""
-    row = _row(x, place - (W - 1), length, channel, channels)
+    row = _row(x, stride, place - (W - 1), length, channel, channels)
     if INITIAL:
         inside = channel < _width(place, W - 1, channels)
         row += tl.load(initial + channel * (W - 1) + place, mask=inside, other=0.0).to(tl.float32)
@@ -57,7 +59,7 @@ def _weighted(start, taps, rows, first: tl.constexpr, step: tl.constexpr, W: tl.
 
 @triton.jit(do_not_specialize=SIZES)
 def convolve(
-    x, weight, bias, initial, output, final, length, channels, batch,
+    x, x_sequence, x_row, weight, bias, initial, output, final, length, channels, batch,
     W: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, ROWS: tl.constexpr, BIAS: tl.constexpr,
     INITIAL: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
@@ -66,18 +68,18 @@ def convolve(
     live = channel < channels
     member = sequence // batch * channels
     offset, taps = _filters(weight, bias, member + channel, live, W, BIAS, BE)
-    x += sequence * length * channels
+    x += sequence * x_sequence
     output += sequence * length * channels
     if INITIAL:
         initial += sequence * channels * (W - 1)
     begin = tl.program_id(0).to(tl.int64) * BT
     rows = ()
     for w in tl.static_range(W - 1):
-        rows += (_padded(x, initial, begin + w, length, channel, channels, W, INITIAL),)
+        rows += (_padded(x, x_row, initial, begin + w, length, channel, channels, W, INITIAL),)
     for block in range(0, tl.cdiv(tl.minimum(BT, length - begin), ROWS)):
         time = begin + block * ROWS
         for r in tl.static_range(ROWS):
-            rows += (_row(x, time + r, length, channel, channels),)
+            rows += (_row(x, x_row, time + r, length, channel, channels),)
         for r in tl.static_range(ROWS):
             result = _weighted(offset, taps, rows, r, 1, W)
             if SILU:
@@ -88,15 +90,15 @@ def convolve(
         rows = rows[ROWS:]
     if W > 1 and tl.program_id(0) == 0:
         for w in tl.static_range(W - 1):
-            row = _padded(x, initial, length + w, length, channel, channels, W, INITIAL)
+            row = _padded(x, x_row, initial, length + w, length, channel, channels, W, INITIAL)
             at = (sequence * channels + channel) * (W - 1) + w
             tl.store(final + at, row.to(final.dtype.element_ty), mask=live)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def convolve_back(
-    x, weight, bias, initial, output_gradient, state_gradient, dx, dinitial, shares,
-    length, channels, batch,
+    x, x_sequence, x_row, weight, bias, initial, output_gradient, state_gradient, dx, dinitial,
+    shares, length, channels, batch,
     W: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, ROWS: tl.constexpr, BIAS: tl.constexpr,
     INITIAL: tl.constexpr, FINAL: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
@@ -111,7 +113,7 @@ def convolve_back(
     member = sequence // batch * channels
     offset, taps = _filters(weight, bias, member + channel, live, W, BIAS and SILU, BE)
     part = (sequence * tl.num_programs(0) + tl.program_id(0)) * (W + 1) * channels + channel
-    x += sequence * length * channels
+    x += sequence * x_sequence
     output_gradient += sequence * length * channels
     dx += sequence * length * channels
     states = sequence * channels * (W - 1)
@@ -123,10 +125,10 @@ def convolve_back(
     begin = tl.program_id(0).to(tl.int64) * BT
     rows = ()
     for w in tl.static_range(-(W - 1) if SILU else 0, W - 1):
-        rows += (_padded(x, initial, begin + w, length, channel, channels, W, INITIAL),)
+        rows += (_padded(x, x_row, initial, begin + w, length, channel, channels, W, INITIAL),)
     gradients = ()
     for w in tl.static_range(W - 1):
-        gradient = _row(output_gradient, begin + w - (W - 1), length, channel, channels)
+        gradient = _row(output_gradient, channels, begin + w - (W - 1), length, channel, channels)
         if SILU:
             gradient *= _slope(_weighted(offset, taps, rows, w, 1, W))
         gradients += (gradient,)
@@ -139,9 +141,11 @@ def convolve_back(
         place = begin + block * ROWS
         incoming = ()
         for r in tl.static_range(ROWS):
-            row = _padded(x, initial, place + r + W - 1, length, channel, channels, W, INITIAL)
+            row = _padded(
+                x, x_row, initial, place + r + W - 1, length, channel, channels, W, INITIAL
+            )
             rows += (row,)
-            incoming += (_row(output_gradient, place + r, length, channel, channels),)
+            incoming += (_row(output_gradient, channels, place + r, length, channel, channels),)
         for r in tl.static_range(ROWS):
             gradient = incoming[r]
             if SILU:

@@ -72,18 +72,30 @@ def _has_rows(state: Tensor | None) -> bool:
     return state is not None and state.numel() > 0
 
 
+def _in_rows(x: Tensor) -> tuple[Tensor, int, int]:
+    """x [M, B, T, E] with the distances of its sequences and rows.
+
+    A part of a projection is read where it is.
+    """
+    members, batch, _, _ = x.shape
+    even = members == 1 or batch == 1 or x.stride(0) == batch * x.stride(1)
+    if x.stride(3) != 1 or not even:
+        x = x.contiguous()
+    return x, x.stride(0) if batch == 1 else x.stride(1), x.stride(2)
+
+
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool
 ) -> tuple[Tensor, Tensor]:
     from lengthwise.kernels.gpu_convolution import convolve
 
-    x, weight, bias, initial = contiguous(x, weight, bias, initial_state)  # pyright: ignore[reportAssignmentType]
+    weight, bias, initial = contiguous(weight, bias, initial_state)  # pyright: ignore[reportAssignmentType]
     members, batch, length, channels = x.shape
-    output, final, constants = torch.empty_like(x), _state(x, weight), _constants(x, weight)
+    output, final, constants = x.new_empty(x.shape), _state(x, weight), _constants(x, weight)
     blocks = ceil_div(channels, constants["BE"])
     with launching(x) as launch:
         launch(convolve, ceil_div(length, TOKENS), blocks, members * batch, warps=1)(
-            x, weight, bias, initial, output, final, *_sizes(x), **constants,
+            *_in_rows(x), weight, bias, initial, output, final, *_sizes(x), **constants,
             BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
         )  # fmt: skip
     return output, final
@@ -101,9 +113,9 @@ def _backward(
     from lengthwise.kernels.gpu_convolution import add_shares, convolve_back
 
     if output_gradient is None:
-        output_gradient = torch.zeros_like(x)
-    x, weight, bias, initial, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, weight, bias, initial_state, output_gradient, state_gradient
+        output_gradient = x.new_zeros(x.shape)
+    weight, bias, initial, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        weight, bias, initial_state, output_gradient, state_gradient
     )
     members, batch, length, channels = x.shape
     room = _gradients(x, weight, bias, initial)
@@ -116,8 +128,8 @@ def _backward(
     with launching(x) as launch:
         blocks = ceil_div(channels, constants["BE"])
         launch(convolve_back, tiles, blocks, members * batch, warps=1)(
-            x, weight, bias, initial, output_gradient, state_gradient, dx, dinitial, shares,
-            *_sizes(x), **constants, BIAS=bias is not None, INITIAL=_has_rows(initial),
+            *_in_rows(x), weight, bias, initial, output_gradient, state_gradient, dx, dinitial,
+            shares, *_sizes(x), **constants, BIAS=bias is not None, INITIAL=_has_rows(initial),
             FINAL=_has_rows(state_gradient), SILU=silu,
         )  # fmt: skip
         launch(add_shares, ceil_div(channels, 16), width + 1, members, warps=4)(

@@ -1,6 +1,6 @@
 """The tests of the loss and the embedding in Triton, on an NVIDIA GPU or else interpreted.
 
-`test_losses.py` runs them in a process of their own, as `test_triton.py` does.
+`test_triton.py` runs them in a process of their own.
 """
 
 import importlib
@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lengthwise.harness.bench.gpu_check import TOLERANCE, relative_error
+from lengthwise.harness.bench.kernels.cases import relative_error
+from lengthwise.harness.bench.kernels.check import TOLERANCE
 from lengthwise.kernels import BackendUnavailableError, embedding, linear_cross_entropy
 from torch import Tensor
 

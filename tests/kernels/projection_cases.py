@@ -1,13 +1,14 @@
 """The tests of the projection in Triton, on an NVIDIA GPU or else interpreted.
 
-`test_projection.py` runs them in a process of their own, as `test_triton.py` does.
+`test_triton.py` runs them in a process of their own.
 """
 
 from functools import partial
 
 import pytest
 import torch
-from lengthwise.harness.bench.gpu_check import TOLERANCE, relative_error
+from lengthwise.harness.bench.kernels.cases import relative_error
+from lengthwise.harness.bench.kernels.check import TOLERANCE
 from lengthwise.kernels import linear
 from torch import Tensor
 

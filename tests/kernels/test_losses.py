@@ -1,11 +1,5 @@
 """The loss and the embedding against float64, and the model that is made of them."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,19 +14,8 @@ from torch.func import functional_call, vmap
 
 from tests.kernels.cases import relative_error
 
-CASES = Path(__file__).with_name("loss_cases.py")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda each: str(each)[6:])
-
-
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-def test_the_triton_kernels_pass_their_tests() -> None:
-    interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
-    run = subprocess.run(
-        command, env=os.environ | interpret, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stdout
 
 
 @each_dtype

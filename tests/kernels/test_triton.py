@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-CASES = ("triton_cases.py", "row_cases.py")
+CASES = sorted(path.name for path in Path(__file__).parent.glob("*_cases.py"))
 
 
 @pytest.mark.parametrize("cases", CASES)

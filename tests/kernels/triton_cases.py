@@ -22,6 +22,7 @@ from lengthwise.harness.bench.kernels.cases import (
 from lengthwise.harness.bench.kernels.check import check, grid
 from lengthwise.kernels import (
     BackendUnavailableError,
+    causal_conv1d,
     gated_delta_rule,
     gated_linear_attention,
     gpu_plan,
@@ -252,3 +253,20 @@ def test_the_grid_of_the_gpu_check_covers_what_it_promises() -> None:
     assert {1, 65536} <= lengths
     assert any(length % 2 and length > 1 for length in lengths)
     assert len({name_of(each) for each in placed}) == len(placed)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_convolution_reads_its_part_of_a_projection_where_it_is(members: int) -> None:
+    generator = torch.Generator().manual_seed(members)
+    wide = torch.randn(members, 2, 70, 48, generator=generator).to(DEVICE)
+    weight = torch.randn(members, 20, 4, generator=generator).to(DEVICE).requires_grad_()
+    incoming = torch.randn(members, 2, 70, 20, generator=generator).to(DEVICE)
+    call = partial(causal_conv1d, activation="silu", backend="triton")
+    found: list[list[Tensor]] = []
+    for x in (wide[..., 7:27], wide[..., 7:27].contiguous()):
+        x.requires_grad_()
+        output, state = torch.func.vmap(call)(x, weight)
+        gradients = torch.autograd.grad([output], [x, weight], [incoming])
+        found.append([output, state, *gradients])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
