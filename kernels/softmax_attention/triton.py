@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.registration import OPERATORS, register
 from lengthwise.kernels.shapes import autocast_dtype, ceil_div
 from torch import Tensor
@@ -85,7 +85,7 @@ def _room(like: Tensor, width: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Launch:
+class _Plan:
     """One call's grid, warps and arguments, the same for all of its kernels."""
 
     grid: int
@@ -94,13 +94,8 @@ class _Launch:
     sizes: list[int]
     constants: dict[str, Any]
 
-    def __call__(self, kernel: Any, *tensors: Tensor, **constants: Any) -> None:
-        launch(kernel, self.grid, warps=self.warps, stages=STAGES)(
-            *tensors, *self.sizes, **self.constants, **constants
-        )
 
-
-def _launch(q: Tensor, k: Tensor, v: Tensor) -> _Launch:
+def _plan(q: Tensor, k: Tensor, v: Tensor) -> _Plan:
     batch, heads, length, key_size = q.shape
     value_size = v.shape[3]
     widest = max(key_size, value_size)
@@ -108,7 +103,7 @@ def _launch(q: Tensor, k: Tensor, v: Tensor) -> _Launch:
     tiles = next(tiles for size, tiles in table.items() if widest <= size)
     long = length > tiles.whole
     tokens = tiles.tokens if long else block(length)
-    return _Launch(
+    return _Plan(
         grid=batch * heads * ceil_div(length, tokens),
         warps=max(1, tiles.warps * tokens // tiles.tokens),
         long=long,
@@ -120,35 +115,45 @@ def _launch(q: Tensor, k: Tensor, v: Tensor) -> _Launch:
     )  # fmt: skip
 
 
+def _launch(plan: _Plan, *calls: tuple[Any, ...], **constants: Any) -> None:
+    """Launches kernels, each given with its tensors, the first of which is on the GPU meant."""
+    with launching(calls[0][1]) as launch:
+        for kernel, *tensors in calls:
+            launch(kernel, plan.grid, warps=plan.warps, stages=STAGES)(
+                *tensors, *plan.sizes, **plan.constants, **constants
+            )
+
+
 def _forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     from lengthwise.kernels.gpu_attention import attend
 
     q, k, v = _readable(q), _readable(k), _readable(v)
     output, lse = _fake(q, k, v)
-    run = _launch(q, k, v)
-    with on(q):
-        run(attend, q, k, v, output, lse, LONG=run.long)
+    plan = _plan(q, k, v)
+    _launch(plan, (attend, q, k, v, output, lse), LONG=plan.long)
     return output, lse
 
 
 def _backward(
     q: Tensor, k: Tensor, v: Tensor, output: Tensor, lse: Tensor, gradient: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_attention import attend_back, keys_back, queries_back
 
     q, k, v = _readable(q), _readable(k), _readable(v)
     output, gradient = (each.transpose(1, 2).contiguous() for each in (output, gradient))
     lse = lse.contiguous()
-    dq, dk, dv = _fake_backward(q, k, v)
-    run = _launch(q, k, v)
-    with on(q):
-        if not run.long:
-            run(attend_back, q, k, v, lse, gradient, dq, dk, dv)
-        else:
-            delta = torch.empty_like(lse)
-            run(queries_back, q, k, v, output, lse, gradient, delta, dq)
-            run(keys_back, q, k, v, lse, gradient, delta, dk, dv)
-    return dq, dk, dv
+    dq, dk, dv = gradients = _fake_backward(q, k, v)
+    plan = _plan(q, k, v)
+    if not plan.long:
+        _launch(plan, (attend_back, q, k, v, lse, gradient, dq, dk, dv))
+        return gradients
+    delta = torch.empty_like(lse)
+    _launch(
+        plan,
+        (queries_back, q, k, v, output, lse, gradient, delta, dq),
+        (keys_back, q, k, v, lse, gradient, delta, dk, dv),
+    )
+    return gradients
 
 
 def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -1,6 +1,6 @@
 """The tests of softmax attention in Triton, on an NVIDIA GPU or else interpreted.
 
-`test_triton.py` runs them in a process of their own, as `test_triton.py` does.
+`test_triton.py` runs them in a process of their own.
 """
 
 import importlib

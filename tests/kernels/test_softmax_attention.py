@@ -5,10 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lengthwise.architectures.attention import Attention
+from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.kernels import session, softmax_attention
 from torch import Tensor
-
-from tests.kernels.cases import relative_error
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 each_backend = pytest.mark.parametrize("backend", ["sdpa", "reference"])
