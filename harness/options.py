@@ -1,7 +1,7 @@
 """Options that several commands take, and how a command that was stopped ends."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +54,20 @@ def chosen_devices(text: str) -> tuple[str, ...]:
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"--devices {name}: cannot be used: {error}") from None
     return names
+
+
+def check_known(option: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses a value of an option that there is not.
+
+    Raises:
+        InputError: one is unknown; the message names the nearest.
+    """
+    from lengthwise.harness.source import InputError, nearest
+
+    names = list(known)
+    for each in given:
+        if each not in names:
+            raise InputError(f"--{option} {each}: unknown{nearest(each, names)}")
 
 
 @contextmanager

@@ -2,16 +2,9 @@
 
 import triton
 import triton.language as tl
+from lengthwise.kernels.gpu_tiles import load_rows
 
 SIZES = ["rows", "width", "outputs", "span"]
-
-
-@triton.jit
-def load_tile(base, row_stride, left, column, width, BN: tl.constexpr):
-    """[rows, columns] of a matrix with `left` rows; zeros outside."""
-    row = tl.arange(0, BN)
-    inside = (row < left)[:, None] & (column < width)[None, :]
-    return tl.load(base + row[:, None] * row_stride + column[None, :], mask=inside, other=0.0)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -33,10 +26,10 @@ def gradient_of_projection(
     end = tl.minimum(rows, (split + 1) * span)
     for first in range(split * span, end, BN):
         row = tl.cast(first, tl.int64)
-        tile = load_tile(x + row * x_row, x_row, end - first, column, width, BN)
-        incoming = load_tile(
-            gradient + row * gradient_row, gradient_row, end - first, feature, outputs, BN
-        )
+        left = end - first
+        tile = load_rows(x + row * x_row, column, left, x_row, width, BN)
+        here = gradient + row * gradient_row
+        incoming = load_rows(here, feature, left, gradient_row, outputs, BN)
         result = tl.dot(tl.trans(incoming), tile, result, input_precision=DOT)
         if BIAS:
             total += tl.sum(incoming.to(tl.float32), 0)

@@ -12,7 +12,7 @@ STRONGEST = tl.constexpr(-1e4)
 
 
 @triton.jit
-def load_rows(base, columns, left, stride, width: tl.constexpr, C: tl.constexpr):
+def load_rows(base, columns, left, stride, width, C: tl.constexpr):
     """[C, columns] of a row-major tensor with `left` rows; zeros outside."""
     rows = tl.arange(0, C)
     inside = (rows < left)[:, None] & (columns < width)[None, :]

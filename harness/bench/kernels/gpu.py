@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from lengthwise.harness.bench.kernels.contenders import Contender, both, forward
 from lengthwise.harness.bench.kernels.timing import Call, once
-from torch.profiler import DeviceType, ProfilerActivity, profile
+from lengthwise.harness.bench.profiling import device_events
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ def kernel_times(run: Call, repeats: int = 10) -> tuple[float, int]:
     """The kernels' own seconds a call, and launches a call."""
     run()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+
+    def repeated() -> None:
         for _ in range(repeats):
             run()
-        torch.cuda.synchronize()
-    device = [each for each in profiler.events() or () if each.device_type == DeviceType.CUDA]
-    microseconds = sum(each.self_device_time_total for each in device)
-    return microseconds * 1e-6 / repeats, round(len(device) / repeats)
+
+    events = device_events(repeated)
+    microseconds = sum(each.self_device_time_total for each in events)
+    return microseconds * 1e-6 / repeats, round(len(events) / repeats)
 
 
 def wall_seconds(run: Call, repeats: int = 20, rounds: int = 5) -> float:

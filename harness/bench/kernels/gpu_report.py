@@ -8,6 +8,7 @@ import torch
 from lengthwise.harness.bench.kernels.check import TOLERANCE, Error, check_all
 from lengthwise.harness.bench.kernels.devices.cuda import TIMED, Timed
 from lengthwise.harness.bench.kernels.gpu import Timing, measure
+from lengthwise.harness.bench.markdown import table
 
 
 def environment() -> str:
@@ -21,8 +22,32 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:.3f}"
 
 
-def timing_row(timed: Timed, timing: Timing) -> str:
-    cells = (
+TIMING_HEADINGS = (
+    "operator",
+    "shape",
+    "dtype",
+    "backend",
+    "forward, GPU ms",
+    "forward + backward, GPU ms",
+    "launches",
+    "wall ms",
+    "CUDA graph ms",
+    "peak MiB",
+    "first call s",
+)
+ERROR_HEADINGS = (
+    "operator",
+    "dtype",
+    "cases",
+    "beyond tolerance",
+    "worst error",
+    "tolerance",
+    "where",
+)
+
+
+def timing_row(timed: Timed, timing: Timing) -> tuple[str, ...]:
+    return (
         timed.name,
         "×".join(map(str, timed.problem.shape)),
         str(timed.dtype).removeprefix("torch."),
@@ -35,34 +60,34 @@ def timing_row(timed: Timed, timing: Timing) -> str:
         f"{timing.peak_bytes / 2**20:.0f}",
         f"{timing.cold_seconds:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
 
 
-def timing_table() -> Iterator[str]:
-    """Line by line, so that a long measurement shows what it has."""
-    yield (
-        "| operator | shape | dtype | backend | forward, GPU ms | forward + backward, GPU ms |"
-        " launches | wall ms | CUDA graph ms | peak MiB | first call s |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+def timing_rows() -> Iterator[tuple[str, ...]]:
     for timed in TIMED:
         yield timing_row(timed, measure(timed.contender()))
         torch.cuda.empty_cache()
 
 
-def error_table(errors: Sequence[Error]) -> Iterator[str]:
-    """The worst error of each operator and precision, then every case beyond its tolerance."""
-    yield "| operator | dtype | cases | beyond tolerance | worst error | tolerance | where |"
-    yield "|---|---|---|---|---|---|---|"
-    groups = sorted({(each.operator, each.dtype) for each in errors})
-    for operator, dtype in groups:
+def error_rows(errors: Sequence[Error]) -> Iterator[tuple[str, ...]]:
+    """The worst error of each operator and precision."""
+    for operator, dtype in sorted({(each.operator, each.dtype) for each in errors}):
         members = [each for each in errors if (each.operator, each.dtype) == (operator, dtype)]
         worst = max(members, key=lambda each: each.error)
         failed = sum(not each.ok for each in members)
         yield (
-            f"| {operator} | {dtype} | {len(members)} | {failed} | {worst.error:.1e} |"
-            f" {worst.tolerance:.0e} | {worst.worst}, {worst.case} |"
+            operator,
+            dtype,
+            str(len(members)),
+            str(failed),
+            f"{worst.error:.1e}",
+            f"{worst.tolerance:.0e}",
+            f"{worst.worst}, {worst.case}",
         )
+
+
+def error_table(errors: Sequence[Error]) -> Iterator[str]:
+    """The worst errors, then every case beyond its tolerance."""
+    yield from table(ERROR_HEADINGS, error_rows(errors))
     for each in errors:
         if not each.ok:
             yield f"\n**{each.operator} {each.case} {each.dtype}: {each.worst} {each.error:.1e}**"
@@ -71,7 +96,7 @@ def error_table(errors: Sequence[Error]) -> Iterator[str]:
 def report(*, check: bool) -> Iterator[str]:
     """The whole report, line by line."""
     yield f"{environment()}\n"
-    yield from timing_table()
+    yield from table(TIMING_HEADINGS, timing_rows())
     if check:
         tolerances = ", ".join(f"{value:.0e}" for value in TOLERANCE.values())
         yield f"\nAgainst float64 (float32, bfloat16, float16: {tolerances}):\n"

@@ -11,6 +11,7 @@ import torch
 from lengthwise.harness.bench.kernels import devices
 from lengthwise.harness.bench.kernels.problems import DEFINITIONS
 from lengthwise.harness.bench.kernels.sweep import SHORTEST
+from lengthwise.harness.options import check_known
 from lengthwise.harness.report.drawing import FORMATS
 from lengthwise.harness.source import InputError, nearest
 
@@ -23,9 +24,7 @@ def operators(asked: Sequence[str]) -> list[str]:
     Raises:
         InputError: there is no such operator.
     """
-    for name in asked:
-        if name not in DEFINITIONS:
-            raise InputError(f"--operator {name}: unknown{nearest(name, DEFINITIONS)}")
+    check_known("operator", asked, DEFINITIONS)
     return list(dict.fromkeys(asked or DEFINITIONS))
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from lengthwise.architectures.layers import Linear
+from lengthwise.harness.bench.profiling import device_events
 from lengthwise.harness.population import LOGGED, Population
-from torch.profiler import DeviceType, ProfilerActivity, profile
 
 PROFILED = 10
 """Steps that the profiler watches."""
@@ -82,9 +82,7 @@ def flops(population: Population) -> int:
 
 def _watched(population: Population) -> tuple[float, int, dict[str, float]]:
     """Busy share, launches a step, and seconds a step by kernel."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        _advance(population, PROFILED)
-    events = [each for each in profiler.events() or () if each.device_type == DeviceType.CUDA]
+    events = device_events(lambda: _advance(population, PROFILED))
     spans = sorted((each.time_range.start, each.time_range.end) for each in events)
     covered, reach = 0.0, spans[0][0]
     for start, end in spans:

@@ -1,13 +1,12 @@
 """What the command was asked for, checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from lengthwise.harness.bench.train.report import Asked
 from lengthwise.harness.bench.train.settings import ARCHITECTURES, SETTINGS
-from lengthwise.harness.options import chosen_devices
+from lengthwise.harness.options import check_known, chosen_devices
 from lengthwise.harness.settings import Precision
-from lengthwise.harness.source import InputError, nearest
 
 
 def asked(
@@ -25,10 +24,10 @@ def asked(
     Raises:
         InputError: an unknown device, architecture, setting or precision.
     """
-    _check("architecture", architectures, ARCHITECTURES)
-    _check("precision", precisions, get_args(Precision))
+    check_known("architecture", architectures, ARCHITECTURES)
+    check_known("precision", precisions, get_args(Precision))
     numbers = [str(n) for n in range(1, len(SETTINGS) + 1)]
-    _check("setting", [str(n) for n in settings], numbers)
+    check_known("setting", [str(n) for n in settings], numbers)
     return Asked(
         device=chosen_devices(device)[0],
         settings=[SETTINGS[n - 1] for n in settings] or SETTINGS,
@@ -38,9 +37,3 @@ def asked(
         seconds=seconds,
         profile=profile,
     )
-
-
-def _check(option: str, given: Sequence[str], known: Iterable[str]) -> None:
-    for each in given:
-        if each not in known:
-            raise InputError(f"--{option} {each}: unknown{nearest(each, known)}")

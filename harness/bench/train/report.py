@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import torch
+from lengthwise.harness.bench.markdown import table
 from lengthwise.harness.bench.train.baseline import seconds_a_step
 from lengthwise.harness.bench.train.check import differences
 from lengthwise.harness.bench.train.measure import Speed, speed
@@ -50,15 +51,17 @@ def report(asked: Asked, *, check: bool) -> Iterator[str]:
     yield f"{_machine(asked.device)}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}."
     yield ""
     if check:
-        yield from _table(
+        yield from table(
             ("architecture", "parameters apart", "losses apart"),
             (
                 (each.architecture, f"{each.parameters:.1e}", f"{each.losses:.1e}")
                 for each in differences(asked.device)
             ),
         )
+        yield ""
     profiles: dict[str, Speed] = {}
-    yield from _table(HEADINGS, _rows(asked, profiles))
+    yield from table(HEADINGS, _rows(asked, profiles))
+    yield ""
     for title, found in profiles.items() if asked.profile else ():
         yield from _profile(title, found)
 
@@ -114,20 +117,13 @@ def _profile(title: str, found: Speed, longest: int = 24) -> Iterator[str]:
     total = sum(found.kernels.values())
     yield f"{title}: {1e3 * total:.2f} ms of kernels a step."
     yield ""
-    yield from _table(
+    yield from table(
         ("kernel", "ms", "%"),
         (
             (f"`{name[:90]}`", f"{1e3 * seconds:.3f}", f"{100 * seconds / total:.0f}")
             for name, seconds in list(found.kernels.items())[:longest]
         ),
     )
-
-
-def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield f"|{'---|' * len(headings)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
     yield ""
 
 
