@@ -7,12 +7,11 @@ on CPU tensors, slowly; the tests use it.
 
 import importlib.util
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lengthwise.kernels import registration
@@ -58,20 +57,19 @@ def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[...
     return partial(kernel[grid], num_warps=warps, num_stages=stages)
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A launch that waits for the others of its call."""
 
     kernel: Any
     grid: tuple[int, ...]
+    args: tuple[Any, ...]
     options: dict[str, Any]
     """Constants, warps and stages."""
-    args: tuple[Any, ...]
 
     @property
     def variant(self) -> Hashable:
         """What the kernel is compiled for, nearly: it also tells numbers divisible by 16."""
-        dtypes = (each.dtype if isinstance(each, Tensor) else None for each in self.args)
+        dtypes = [getattr(each, "dtype", None) for each in self.args]
         return self.kernel, *dtypes, *self.options.items()
 
     def compile(self) -> None:
@@ -87,7 +85,7 @@ _variants: set[Hashable] = set()
 
 @contextmanager
 def launching(tensor: Tensor) -> Iterator[Callable[..., Callable[..., None]]]:
-    """Yields a `launch` whose launches begin, in order, when the block ends.
+    """Yields a `launch` whose launches begin, in order, when the block ends; none if it fails.
 
     Variants met for the first time compile side by side before: a kernel takes 1 to 2 s, most of
     it outside the interpreter lock.
@@ -97,19 +95,25 @@ def launching(tensor: Tensor) -> Iterator[Callable[..., Callable[..., None]]]:
     def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
         def plan(*args: Any, **constants: Any) -> None:
             options = constants | {"num_warps": warps, "num_stages": stages}
-            planned.append(Planned(kernel, grid, options, args))
+            planned.append(Planned(kernel, grid, args, options))
 
         return plan
 
     yield launch
-    new = {each.variant: each for each in planned if each.variant not in _variants}
+    if len(planned) > 1:
+        _compile(tensor, planned)
+    with on(tensor):
+        for each in planned:
+            each.start()
+
+
+def _compile(tensor: Tensor, planned: Iterable[Planned]) -> None:
+    """Compiles those variants that are new, unless it is one: that compiles at its launch."""
+    new = {variant: each for each in planned if (variant := each.variant) not in _variants}
     if len(new) > 1 and not interpreted():
         with ThreadPoolExecutor(len(new)) as pool:
             list(pool.map(partial(_compile_on, tensor), new.values()))
     _variants.update(new)
-    with on(tensor):
-        for each in planned:
-            each.start()
 
 
 def _compile_on(tensor: Tensor, planned: Planned) -> None:

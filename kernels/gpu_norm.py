@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.gpu import DEVICES, launching
 from lengthwise.kernels.gpu_rows import Rows, by_rows, row_tile
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
@@ -74,7 +74,7 @@ def _normalize(
     (weight,) = contiguous(weight)
     output = x.new_empty(x.shape)
     constants = _constants(rows, weight, gate, mean, FORWARD)
-    with on(x):
+    with launching(x) as launch:
         launch(normalize_tile, *rows.grid(constants["BR"]), warps=4)(
             rows.tensor, weight, gates.tensor, output, *rows.strides, *gates.strides,
             rows.count, rows.heads, eps, **constants,
@@ -104,7 +104,7 @@ def _backward(
         if weight is not None
         else None
     )
-    with on(x):
+    with launching(x) as launch:
         launch(normalize_tile_back, *grid, warps=4)(
             rows.tensor, weight, gates.tensor, incoming.tensor, dx, dgate, shares,
             *rows.strides, *gates.strides, *incoming.strides, rows.count, rows.heads, eps,

@@ -5,7 +5,8 @@ The kernels are in `lengthwise.kernels.gpu_adamw`.
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import launch, on
+from lengthwise.kernels.gpu import launching
+from lengthwise.kernels.registration import contiguous
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
@@ -48,30 +49,23 @@ def compute(
     clip: Tensor | None,
     eps: float,
 ) -> None:
-    from lengthwise.kernels.gpu_adamw import update
+    from lengthwise.kernels.gpu_adamw import sum_squares, update
 
-    gradients = gradients.contiguous()
     members, size = parameters.shape
-    squares = None if clip is None else _squares(gradients)
-    settings = (each.contiguous() for each in (decayed, lr, weight_decay, beta1, beta2))
-    with on(parameters):
+    gradients, *settings, clip = contiguous(  # pyright: ignore[reportAssignmentType]
+        gradients, decayed, lr, weight_decay, beta1, beta2, clip
+    )
+    squares = None
+    with launching(parameters) as launch:
+        if clip is not None:
+            # A sum for each of SHARES parts of a member's gradient.
+            squares = parameters.new_empty(members, SHARES)
+            steps = ceil_div(size, SHARES * BLOCK)
+            launch(sum_squares, SHARES, members, warps=4)(
+                gradients, squares, size, steps, SHARES=SHARES, BLOCK=BLOCK
+            )
         launch(update, ceil_div(size, BLOCK), members, warps=4)(
-            parameters, gradients, first_moments, second_moments, *settings, step,
-            None if clip is None else clip.contiguous(), squares, size, eps,
-            CLIP=clip is not None, SHARES=SHARES, BLOCK=BLOCK,
+            parameters, gradients, first_moments, second_moments, *settings, step, clip,
+            squares, size, eps, CLIP=clip is not None, SHARES=SHARES, BLOCK=BLOCK,
         )  # fmt: skip
     torch.autograd.graph.increment_version((parameters, first_moments, second_moments))
-
-
-def _squares(gradients: Tensor) -> Tensor:
-    """Each member's sums of squares [P, SHARES] over as many parts of its gradient."""
-    from lengthwise.kernels.gpu_adamw import sum_squares
-
-    members, size = gradients.shape
-    steps = ceil_div(size, SHARES * BLOCK)
-    squares = gradients.new_empty(members, SHARES, dtype=torch.float32)
-    with on(gradients):
-        launch(sum_squares, SHARES, members, warps=4)(
-            gradients, squares, size, steps, SHARES=SHARES, BLOCK=BLOCK
-        )
-    return squares

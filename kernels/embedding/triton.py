@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
@@ -52,7 +52,7 @@ def _forward(weight: Tensor, tokens: Tensor, dtype: torch.dtype) -> Tensor:
 
     (members, vocabulary, width), rows = weight.shape, tokens.shape[1]
     output = _fake(weight, tokens, dtype)
-    with on(weight):
+    with launching(weight) as launch:
         launch(gather_rows, *_grid(rows, members, width), warps=WARPS)(
             *contiguous(weight, tokens), output, rows, vocabulary,
             D=width, BD=_columns(width), BN=ROWS,
@@ -70,18 +70,19 @@ def _backward(gradient: Tensor, tokens: Tensor, vocabulary: int, dtype: torch.dt
     keys = tokens.int().clamp(0, vocabulary - 1) + vocabulary * member
     keys, order = keys.flatten().sort(stable=True)
     values = gradient.contiguous()
-    while True:
-        grid = _grid(rows, members, width)
-        shares = gradient.new_empty(members, 2 * grid[0], width, dtype=torch.float32)
-        share_keys = keys.new_empty(members, 2 * grid[0])
-        with on(gradient):
+    blocks = 0
+    with launching(gradient) as launch:
+        while blocks != 1:
+            grid = _grid(rows, members, width)
+            blocks = grid[0]
+            shares = gradient.new_empty(members, 2 * blocks, width, dtype=torch.float32)
+            share_keys = keys.new_empty(members, 2 * blocks)
             launch(sum_runs, *grid, warps=WARPS)(
                 values, keys, order, total, shares, share_keys, rows,
                 D=width, BD=_columns(width), R=ROWS, SORTED=order is None,
             )  # fmt: skip
-        if grid[0] == 1:
-            return total
-        values, keys, order, rows = shares, share_keys, None, 2 * grid[0]
+            values, keys, order, rows = shares, share_keys, None, 2 * blocks
+    return total
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001

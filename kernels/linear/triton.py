@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, present, register
 from lengthwise.kernels.shapes import autocast_dtype, ceil_div
@@ -74,7 +74,7 @@ def _backward(
     of_bias = of_weight.new_empty(of_weight.shape[:3])
     warps = 8 if columns * features >= 128 * 128 else 4
     exact = "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
-    with on(x):
+    with launching(x) as launch:
         launch(gradient_of_projection, tiles, of_weight.shape[1], members, warps=warps)(
             x, gradient, of_weight, of_bias, rows, width, outputs, span, *x.stride()[:2],
             *gradient.stride()[:2], BN=ROWS, BD=columns, BO=features, BIAS=bias is not None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.registration import OPERATORS, contiguous, register
 from lengthwise.kernels.shapes import autocast_dtype, ceil_div
 from torch import Tensor
@@ -97,7 +97,7 @@ def _forward(x: Tensor, weight: Tensor, answers: Tensor) -> tuple[Tensor, Tensor
     losses, lse = _fake(x)
     tile = _tiles(x).losses
     grid = ceil_div(rows, tile.rows), members
-    with on(x):
+    with launching(x) as launch:
         launch(losses_of_rows, *grid, warps=tile.warps, stages=tile.stages)(
             *contiguous(x, weight.to(x.dtype), answers), losses, lse, rows, vocabulary,
             **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
@@ -108,43 +108,36 @@ def _forward(x: Tensor, weight: Tensor, answers: Tensor) -> tuple[Tensor, Tensor
 def _backward(
     x: Tensor, weight: Tensor, answers: Tensor, lse: Tensor, gradient: Tensor
 ) -> tuple[Tensor, Tensor]:
+    from lengthwise.kernels.gpu_cross_entropy import gradient_of_rows, gradient_of_weight
+
     inputs = contiguous(x, weight.to(x.dtype), answers, lse, gradient)
-    with on(x):
-        return _gradient_of_x(x, weight, inputs), _gradient_of_weight(x, weight, inputs)
-
-
-def _gradient_of_x(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:
-    from lengthwise.kernels.gpu_cross_entropy import gradient_of_rows
-
     members, rows, _ = x.shape
     vocabulary = weight.shape[1]
-    tile = _tiles(x).x
+    of_x, of_weight = _tiles(x).x, _tiles(x).weight
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-    grid = ceil_div(rows, tile.rows), members
-    launch(gradient_of_rows, *grid, warps=tile.warps, stages=tile.stages)(
-        *inputs, dx, rows, vocabulary,
-        **_constants(x, tile), EVEN=vocabulary % tile.tokens == 0,
-    )  # fmt: skip
-    return dx
-
-
-def _gradient_of_weight(x: Tensor, weight: Tensor, inputs: list[Tensor | None]) -> Tensor:
-    from lengthwise.kernels.gpu_cross_entropy import gradient_of_weight
-
-    members, rows, _ = x.shape
-    vocabulary = weight.shape[1]
-    tile = _tiles(x).weight
-    blocks = ceil_div(vocabulary, tile.tokens)
-    steps = ceil_div(rows, tile.rows)
-    span = tile.rows * ceil_div(steps, min(steps, ceil_div(PROGRAMS, blocks * members)))
+    blocks = ceil_div(vocabulary, of_weight.tokens)
+    span = _span(rows, of_weight.rows, blocks * members)
     splits = ceil_div(rows, span)
     shares = weight.new_empty(
         (members, splits, *weight.shape[1:]), dtype=weight.dtype if splits == 1 else torch.float32
     )
-    launch(gradient_of_weight, blocks, splits, members, warps=tile.warps, stages=tile.stages)(
-        *inputs, shares, rows, vocabulary, span, **_constants(x, tile)
-    )
-    return shares.squeeze(1) if splits == 1 else shares.sum(1).to(weight.dtype)
+    with launching(x) as launch:
+        grid = ceil_div(rows, of_x.rows), members
+        launch(gradient_of_rows, *grid, warps=of_x.warps, stages=of_x.stages)(
+            *inputs, dx, rows, vocabulary,
+            **_constants(x, of_x), EVEN=vocabulary % of_x.tokens == 0,
+        )  # fmt: skip
+        grid = blocks, splits, members
+        launch(gradient_of_weight, *grid, warps=of_weight.warps, stages=of_weight.stages)(
+            *inputs, shares, rows, vocabulary, span, **_constants(x, of_weight)
+        )
+    return dx, shares.squeeze(1) if splits == 1 else shares.sum(1).to(weight.dtype)
+
+
+def _span(rows: int, step: int, programs: int) -> int:
+    """Rows of a share of the gradient of weight, so that its programs are PROGRAMS or more."""
+    steps = ceil_div(rows, step)
+    return step * ceil_div(steps, min(steps, ceil_div(PROGRAMS, programs)))
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

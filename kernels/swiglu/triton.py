@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.gpu import DEVICES, launching
 from lengthwise.kernels.gpu_rows import Rows, by_rows
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, register
@@ -50,7 +50,7 @@ def _gate(gate: Tensor, up: Tensor) -> Tensor:
 
     gates, ups = by_rows(gate), by_rows(up)
     output = gate.new_empty(gate.shape)
-    with on(gate):
+    with launching(gate) as launch:
         launch(gate_tile, *_grid(gates), warps=4)(
             gates.tensor, ups.tensor, output, *gates.strides, *ups.strides,
             gates.count, gates.heads, **_constants(gates),
@@ -63,7 +63,7 @@ def _backward(gate: Tensor, up: Tensor, gradient: Tensor) -> tuple[Tensor, Tenso
 
     gates, ups, incoming = by_rows(gate), by_rows(up), by_rows(gradient)
     dgate, dup = gate.new_empty(gate.shape), up.new_empty(up.shape)
-    with on(gate):
+    with launching(gate) as launch:
         launch(gate_tile_back, *_grid(gates), warps=4)(
             gates.tensor, ups.tensor, incoming.tensor, dgate, dup,
             *gates.strides, *ups.strides, *incoming.strides,

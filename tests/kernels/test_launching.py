@@ -60,3 +60,17 @@ def test_one_new_variant_compiles_at_its_launch(
     made, notes = kernels
     call(made[:1], torch.zeros(2))
     assert notes == ["start first (3, 1) torch.float32"]
+
+
+def test_nothing_is_launched_by_a_call_that_fails(kernels: tuple[list[Kernel], list[str]]) -> None:
+    made, notes = kernels
+    x = torch.zeros(2)
+
+    def fail() -> None:
+        with gpu.launching(x) as launch:
+            launch(made[0], 3, 1, warps=2, stages=1)(x, C=16)
+            raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        fail()
+    assert notes == []
