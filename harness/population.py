@@ -8,7 +8,7 @@ from lengthwise.architectures.model import Model
 from lengthwise.harness.examples import TrainingExamples, of_members, sample
 from lengthwise.harness.graph import Captured
 from lengthwise.harness.plan import Run
-from lengthwise.harness.precision import arithmetic
+from lengthwise.harness.precision import arithmetic, float32_products
 from lengthwise.harness.schedule import learning_rate_factors
 from lengthwise.kernels import adamw_
 from lengthwise.tasks.task import Batch, Split
@@ -133,7 +133,8 @@ class Population:
     def learn(self, batch: Batch) -> Tensor:
         """One step of AdamW on every member; returns the losses [P] before it."""
         losses = self.losses(batch)
-        (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
+        with float32_products(self.runs[0].train.precision):
+            (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         factor = self.factors.index_select(0, self.count)[0]
         settings = self.settings
         with torch.no_grad():

@@ -9,7 +9,9 @@ import pytest
 import torch
 from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.harness.bench.kernels.check import TOLERANCE
-from lengthwise.kernels import linear
+from lengthwise.harness.precision import float32_products
+from lengthwise.harness.settings import Precision
+from lengthwise.kernels import gpu, linear
 from torch import Tensor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,3 +94,14 @@ def test_leading_dimensions_are_joined() -> None:
     x, weight, _ = problem(1, 60, 8, 5)
     apart = linear(x.view(3, 4, 5, 8), weight[0], backend="triton")
     assert torch.equal(apart, linear(x[0], weight[0], backend="triton").view(3, 4, 5, 5))
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32")])
+def test_the_gradient_of_weight_is_multiplied_as_torch_multiplies(
+    precision: Precision, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(gpu.Planned, "start", lambda each: found.append(each.options["DOT"]))
+    with float32_products(precision):
+        output_and_gradients("triton", *problem(1, 3, 4, 5))
+    assert found == [expected]
