@@ -11,7 +11,7 @@ from lengthwise.harness.bench.kernels import contenders, huggingface, timing
 from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.harness.bench.kernels.contenders import Contender, Missing
 from lengthwise.harness.bench.kernels.decode import decode
-from lengthwise.harness.bench.kernels.devices import cpu
+from lengthwise.harness.bench.kernels.devices import cpu, cuda
 from lengthwise.harness.bench.kernels.measure import PRODUCT, compare, measure
 from lengthwise.harness.bench.kernels.problems import (
     DEFINITIONS,
@@ -86,6 +86,25 @@ def test_rivals_compute_the_same_as_we_do(problem: Problem) -> None:
             found = each.call(**each.inputs)
             found = found if found.shape == expected.shape else found.mT
             assert relative_error(found, expected) <= 1e-5, each.who
+
+
+def test_softmax_attention_of_a_backend_of_ours_equals_torchs() -> None:
+    inputs = PROBLEMS[1].inputs()
+    ours, torchs = (contenders.softmax_attention(inputs, *who) for who in (("reference",), ()))
+    assert (ours.who, torchs.who) == ("reference", contenders.SDPA)
+    with kernels.session() as entered:
+        for found, expected in zip(contenders.both(ours)(), contenders.both(torchs)(), strict=True):
+            assert found.shape == expected.shape
+    assert entered.chosen == {"softmax_attention": {"reference"}}
+    assert relative_error(ours.call(**ours.inputs), torchs.call(**torchs.inputs)) <= 1e-6
+
+
+def test_on_a_gpu_our_softmax_attention_has_torchs_beside_it() -> None:
+    timed = [(each.who, each.problem.shape) for each in cuda.TIMED if each.softmax]
+    ours = [shape for who, shape in timed if who == "triton"]
+    assert (2048, 64, 1, 64) in ours
+    for shape in ours:
+        assert (contenders.SDPA, shape) in timed
 
 
 @pytest.mark.parametrize("operator", DEFINITIONS)

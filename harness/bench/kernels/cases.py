@@ -21,9 +21,13 @@ class Case:
     variant: str
     make: Callable[[int, int, torch.Generator], Arguments]
     """(batch, length, generator) -> named float64 arguments, on the generator's device."""
+    differences: frozenset[str] = frozenset()
+    """The gradients that may vanish though the terms that they are summed from do not."""
 
-    def call(self, arguments: Arguments, **options: Any) -> tuple[Tensor, Tensor]:
-        return getattr(kernels, self.operator)(**arguments, **options)
+    def call(self, arguments: Arguments, **options: Any) -> tuple[Tensor, ...]:
+        """The output, and the final state of an operator that has one."""
+        found = getattr(kernels, self.operator)(**arguments, **options)
+        return (found,) if isinstance(found, Tensor) else found
 
     def __str__(self) -> str:
         return f"{self.operator}-{self.variant}"
@@ -135,6 +139,21 @@ def convolution(channels: int, width: int, activation: str | None = None) -> Cas
     return Case("causal_conv1d", f"{channels}x{width}" + f"-{activation}" * bool(activation), make)
 
 
+def attention(heads: int, key_size: int, value_size: int) -> Case:
+    """softmax_attention, causal; heads lie side by side in memory, as models give them."""
+
+    def make(batch: int, length: int, generator: torch.Generator) -> Arguments:
+        sizes = {"q": key_size, "k": key_size, "v": value_size}
+        draws = {
+            name: randn(generator, batch, length, heads, size).transpose(1, 2)
+            for name, size in sizes.items()
+        }
+        return draws | {"causal": True}
+
+    name = f"{heads}x{key_size}x{value_size}"
+    return Case("softmax_attention", name, make, frozenset({"dq", "dk"}))
+
+
 def cast(arguments: Arguments, dtype: torch.dtype, single: torch.dtype | None = None) -> Arguments:
     """The tensors in a precision, those of SINGLE in another where one is given."""
     return {
@@ -148,7 +167,7 @@ def cast(arguments: Arguments, dtype: torch.dtype, single: torch.dtype | None = 
 def outputs_and_gradients(
     case: Case, arguments: Arguments, backend: str, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """The output, the final state, and the gradient of a fixed random functional of both.
+    """The output, the final state if any, and the gradient of a fixed random functional of both.
 
     Its coefficients are rounded to the dtype, so that float64 gets the same.
     """
@@ -164,19 +183,29 @@ def outputs_and_gradients(
         outputs, list(inputs.values()), incoming, materialize_grads=True
     )
     named = {f"d{name}": each for name, each in zip(inputs, gradients, strict=True)}
-    return {"output": outputs[0].detach(), "state": outputs[1].detach(), **named}
+    results = {
+        name: each.detach() for name, each in zip(("output", "state"), outputs, strict=False)
+    }
+    return results | named
 
 
-def relative_error(found: Tensor, expected: Tensor, dtype: torch.dtype = torch.float32) -> float:
+def relative_error(
+    found: Tensor, expected: Tensor, dtype: torch.dtype = torch.float32, scale: float = 0.0
+) -> float:
     """‖found − expected‖ / ‖expected‖ in float64; infinite where found is not finite.
 
+    Zeros that are expected have no size of their own: the scale, if it is not 0, stands for it.
     A difference below the smallest normal number of the precision, a number, is none: products
     of strong decays end there, and in float16 they do so early.
+
+    >>> zero = torch.zeros(1)
+    >>> relative_error(zero + 0.5, zero), relative_error(zero + 0.5, zero, scale=2.0)
+    (inf, 0.25)
     """
     if expected.numel() == 0:
         return 0.0
     difference = (found.double() - expected.double()).norm().item()
     if difference <= torch.finfo(dtype).tiny * found.numel() ** 0.5:
         return 0.0
-    size = expected.double().norm().item()
+    size = expected.double().norm().item() or scale
     return difference / size if size and difference == difference else float("inf")

@@ -1,7 +1,7 @@
-"""The check of the GPU kernels against the float64 recurrence: output, state, every gradient.
+"""The check of the GPU kernels against float64: output, state, every gradient.
 
-The inputs, and the gradients that come in, are rounded to the tested precision first; the
-recurrence then computes in float64, on the GPU too. Sequences too long for a step-by-step
+The inputs, and the gradients that come in, are rounded to the tested precision first; `reference`,
+the definition, then computes in float64, on the GPU too. Sequences too long for a step-by-step
 recurrence are held against the chunked form in float64, which the same check holds against the
 recurrence at shorter lengths.
 """
@@ -14,6 +14,7 @@ from multiprocessing import get_context
 import torch
 from lengthwise.harness.bench.kernels.cases import (
     Case,
+    attention,
     cast,
     convolution,
     delta,
@@ -86,6 +87,10 @@ def grid() -> Iterator[tuple[Case, int, int]]:
     ):
         yield convolution(channels, width), batch, length
         yield convolution(channels, width, "silu"), batch, length
+    for length in (1, 17, 64, 77, 128, 131, 256, 1000):
+        for size in (16, 20, 32, 64, 96, 128):
+            yield attention(2, size, size), 3, length
+        yield attention(1, 20, 40), 3, length
 
 
 def check(
@@ -97,7 +102,11 @@ def check(
     found = outputs_and_gradients(case, rounded, backend, dtype)
     yardstick = "reference" if length <= LONGEST_RECURRENCE else "chunked"
     expected = outputs_and_gradients(case, cast(rounded, torch.float64), yardstick, dtype)
-    errors = {name: relative_error(found[name], each, dtype) for name, each in expected.items()}
+    largest = max(each.norm().item() for each in expected.values())
+    errors = {
+        name: relative_error(found[name], each, dtype, largest if name in case.differences else 0.0)
+        for name, each in expected.items()
+    }
     worst = max(errors, key=errors.__getitem__)
     precision = str(dtype).removeprefix("torch.")
     place = f"{batch}×{length} {case.variant}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,8 @@ from lengthwise.harness.bench.kernels.problems import (
 )
 from lengthwise.harness.bench.kernels.timing import Call
 from torch import Tensor
+
+SDPA = "torch SDPA"
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,17 @@ def chosen(problem: Problem, call: Call) -> set[str]:
     return entered.chosen[problem.operator]
 
 
-def softmax_attention(inputs: Inputs) -> Contender:
-    """torch's causal softmax attention on the same queries, keys and values."""
+def softmax_attention(inputs: Inputs, who: str = SDPA) -> Contender:
+    """Causal softmax attention on the same queries, keys and values, by torch or one of ours."""
     tensors = {name: inputs[name].transpose(1, 2).contiguous() for name in ("q", "k", "v")}
     batch, length, heads, size = inputs["q"].shape
 
     def call(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if who == SDPA:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return kernels.softmax_attention(q, k, v, causal=True, backend=who)
 
-    return Contender("torch SDPA", call, tensors, softmax_operations(batch, length, heads, size))
+    return Contender(who, call, tensors, softmax_operations(batch, length, heads, size))
 
 
 def forward(contender: Contender) -> Call:
@@ -82,12 +85,12 @@ def forward(contender: Contender) -> Call:
     return call
 
 
-def both(contender: Contender) -> Call:
+def both(contender: Contender) -> Callable[[], tuple[Tensor, ...]]:
     """Forward and backward, to the gradient of every input from a random one of the output."""
     leaves = {name: each.detach().requires_grad_() for name, each in contender.inputs.items()}
     gradient: list[Tensor] = []
 
-    def call() -> Any:
+    def call() -> tuple[Tensor, ...]:
         output = contender.call(**leaves)
         if not gradient:
             gradient.append(torch.randn_like(output))

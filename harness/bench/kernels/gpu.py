@@ -6,12 +6,15 @@ the same launches without the host.
 """
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from lengthwise.harness.bench.kernels.contenders import Contender, both, forward
 from lengthwise.harness.bench.kernels.timing import Call, once
 from lengthwise.harness.bench.profiling import device_events
+from lengthwise.harness.graph import Captured
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,11 @@ def wall_seconds(run: Call, repeats: int = 20, rounds: int = 5) -> float:
     return statistics.median(times)
 
 
-def captured(run: Call) -> Call | None:
-    """The replay of a CUDA graph of the call, or None where it cannot be captured."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph, stream=stream):
-            run()
-    except RuntimeError:
-        torch.cuda.synchronize()
-        return None
-    return graph.replay
+def graph_seconds(run: Callable[[], tuple[Tensor, ...]]) -> float | None:
+    """Wall time of a CUDA graph's replay, or None where the call cannot be captured."""
+    captured = Captured(lambda: run()[0], torch.device("cuda"))
+    seconds = wall_seconds(captured)  # whose untimed calls run it and record it
+    return seconds if captured.replays else None
 
 
 def measure(contender: Contender) -> Timing:
@@ -91,13 +85,12 @@ def measure(contender: Contender) -> Timing:
     finished()
     peak = torch.cuda.max_memory_allocated() - before
     gpu, launches = kernel_times(run)
-    replay = captured(run)
     return Timing(
         cold_seconds=cold,
         forward_seconds=kernel_times(forward(contender))[0],
         gpu_seconds=gpu,
         launches=launches,
         wall_seconds=wall_seconds(run),
-        graph_seconds=wall_seconds(replay) if replay else None,
+        graph_seconds=graph_seconds(run),
         peak_bytes=peak,
     )
