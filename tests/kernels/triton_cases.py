@@ -99,15 +99,14 @@ def test_segments_side_by_side_equal_the_float64_recurrence(
     assert error.ok, error
 
 
-def test_segments_of_a_scan_equal_the_float64_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SCAN, "TILE", 2)
-    error = check(scan(4, 2), 1, 70, torch.float32, DEVICE)
-    assert error.ok, error
-
-
-def test_a_scan_of_one_segment_walks_its_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SCAN, "SEGMENTS", 1)
-    error = check(scan(4, 2), 1, 50, torch.float32, DEVICE)
+@pytest.mark.parametrize("placed", [(scan(4, 2), 1, 35), (scan(32, 5), 2, 40)], ids=name_of)
+@pytest.mark.parametrize("programs", [1, 1000], ids=["one segment", "segments"])
+def test_segments_of_a_scan_equal_the_float64_recurrence(
+    placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SCAN, "PROGRAMS", programs)
+    monkeypatch.setattr(SCAN, "SHORTEST", 2)
+    error = check(*placed, torch.float32, DEVICE)
     assert error.ok, error
 
 
