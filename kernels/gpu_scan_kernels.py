@@ -32,13 +32,47 @@ def load_row(rows, index, left, channel, channels, EVEN: tl.constexpr):
 
 
 @triton.jit
+def softplus(z):
+    """log(1 + exp z) = max(z, 0) + 2 artanh(u / (2 + u)) for u = exp −|z|, to the last digits.
+
+    The argument is at most 1/3: seven terms of the series.
+    """
+    small = tl.exp(-tl.abs(z))
+    t = small / (2.0 + small)
+    square = t * t
+    series = 1.0 / 13.0 + square * (1.0 / 15.0)
+    for k in tl.static_range(11, 0, -2):
+        series = 1.0 / k + square * series
+    return tl.maximum(z, 0.0) + 2.0 * t * series
+
+
+@triton.jit
+def load_step(rows, index, left, channel, channels, bias, SOFT: tl.constexpr, EVEN: tl.constexpr):
+    """Row `index` of delta, or SOFT its softplus after the bias."""
+    step = load_row(rows, index, left, channel, channels, EVEN)
+    if SOFT:
+        step = softplus(step + bias)
+        if not EVEN:
+            step = tl.where(index < left, step, 0.0)
+    return step
+
+
+@triton.jit
+def load_channels(source, member, channel, channels, GIVEN: tl.constexpr):
+    """A member's numbers a channel in float32; zeros where none are given."""
+    numbers = tl.zeros(channel.shape, tl.float32)
+    if GIVEN:
+        numbers += tl.load(
+            source + member * channels + channel, mask=channel < channels, other=0.0
+        ).to(tl.float32)
+    return numbers
+
+
+@triton.jit
 def load_weight(rows, index, left, n, N: tl.constexpr, EVEN: tl.constexpr):
     """Column n of row `index` of [T, N] in float32; zero from row `left` on."""
     place = rows + index * N + n
-    if EVEN:
-        weight = tl.load(place)
-    else:
-        weight = tl.load(place, mask=index < left, other=0.0)
+    weight = tl.load(place) if EVEN else tl.load(place, mask=index < left, other=0.0)
     return weight.to(tl.float32)
 
 
@@ -54,9 +88,10 @@ def store_row(rows, index, left, channel, channels, row, EVEN: tl.constexpr):
 
 @triton.jit(do_not_specialize=SIZES)
 def scan_segments(
-    x, delta, rates, B, C, D, output, final, states,
+    x, delta, rates, B, C, D, delta_bias, output, final, states,
     channels, length, batch, segments, tiles, known,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, SKIP: tl.constexpr, EVEN: tl.constexpr,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
+    SOFT: tl.constexpr,
 ):  # fmt: skip
     """The output, the state at the start of every tile, and the final state.
 
@@ -76,9 +111,8 @@ def scan_segments(
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
     final += sequence * N * channels + channel
-    skip = tl.zeros([BE], tl.float32)
-    if SKIP:
-        skip += tl.load(D + member * channels + channel, mask=live, other=0.0).to(tl.float32)
+    skip = load_channels(D, member, channel, channels, SKIP)
+    bias = load_channels(delta_bias, member, channel, channels, SOFT)
     for tile in range(begin, end):
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
@@ -86,7 +120,7 @@ def scan_segments(
         here = states + tl.cast(tile, tl.int64) * N * channels
         steps, written, read = (), (), ()
         for i in tl.static_range(BT):
-            step = load_row(delta + rows, i, left, channel, channels, EVEN)
+            step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             steps = steps + (step,)
             written = written + (step * value,)
@@ -111,17 +145,18 @@ def scan_segments(
 
 @triton.jit(do_not_specialize=SIZES)
 def scan_segments_back(
-    x, delta, rates, B, C, D, states, output_gradient, carried,
+    x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
     dx, ddelta, weight_shares, rate_shares,
     channels, length, batch, segments, tiles, known, known_behind,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, SKIP: tl.constexpr, EVEN: tl.constexpr,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
+    SOFT: tl.constexpr,
 ):  # fmt: skip
     """All gradients; shares of those that sum over channels, or over time and sequences.
 
     `carried` [S, segments, N, E] holds the gradient of the state behind a segment, or nothing yet
     where known_behind is 1, and is left with that of the state before it. weight_shares
-    [channel blocks, 2, S, T, N] get dB and dC, rate_shares [S, segments, N + 1, E] get dA and, in
-    the last row, dD.
+    [channel blocks, 2, S, T, N] get dB and dC, rate_shares [S, segments, N + 2, E] get dA and, in
+    the last rows, those of D and delta_bias.
     """
     sequence = (tl.program_id(0) // segments).to(tl.int64)
     segment = tl.program_id(0) % segments
@@ -142,11 +177,11 @@ def scan_segments_back(
     states += sequence * total * N * channels + channel
     at = sequence * segments + segment
     carried += at * N * channels + channel
-    rate_shares += at * (N + 1) * channels + channel
-    skip = tl.zeros([BE], tl.float32)
+    rate_shares += at * (N + 2) * channels + channel
+    skip = load_channels(D, member, channel, channels, SKIP)
+    bias = load_channels(delta_bias, member, channel, channels, SOFT)
     of_skip = tl.zeros([BE], tl.float32)
-    if SKIP:
-        skip += tl.load(D + member * channels + channel, mask=live, other=0.0).to(tl.float32)
+    of_bias = tl.zeros([BE], tl.float32)
     for index in range(0, end - begin):
         tile = end - 1 - index
         first = tl.cast(tile, tl.int64) * BT
@@ -155,7 +190,7 @@ def scan_segments_back(
         here = states + tl.cast(tile, tl.int64) * N * channels
         steps, written, dys, of_written, of_exponent = (), (), (), (), ()
         for i in tl.static_range(BT):
-            step = load_row(delta + rows, i, left, channel, channels, EVEN)
+            step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             dy = load_row(output_gradient + rows, i, left, channel, channels, EVEN)
             steps = steps + (step,)
@@ -203,6 +238,12 @@ def scan_segments_back(
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             of_x = of_written[i] * steps[i] + skip * dys[i]
             of_delta = of_written[i] * value + of_exponent[i]
+            if SOFT:
+                z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias
+                small = tl.exp(-tl.abs(z))
+                of_delta *= tl.where(z < 0.0, small, 1.0) / (1.0 + small)
+                of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
             store_row(dx + rows, i, left, channel, channels, of_x, EVEN)
             store_row(ddelta + rows, i, left, channel, channels, of_delta, EVEN)
     tl.store(rate_shares + N * channels, of_skip, mask=live)
+    tl.store(rate_shares + (N + 1) * channels, of_bias, mask=live)

@@ -6,7 +6,15 @@ joins that; after the backward walk, shares of gradients are added up.
 
 import triton
 import triton.language as tl
-from lengthwise.kernels.gpu_scan_kernels import LOG2E, SIZES, live_if, load_row, load_weight
+from lengthwise.kernels.gpu_scan_kernels import (
+    LOG2E,
+    SIZES,
+    live_if,
+    load_channels,
+    load_row,
+    load_step,
+    load_weight,
+)
 
 
 @triton.jit
@@ -16,9 +24,10 @@ def compose(decay, added, next_decay, next_added):
 
 @triton.jit(do_not_specialize=SIZES)
 def summarise_segments(
-    source, delta, rates, weights, additions, spans, channels, length, batch, segments, tiles,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, BN: tl.constexpr,
-    BACKWARD: tl.constexpr, EVEN: tl.constexpr,
+    source, delta, delta_bias, rates, weights, additions, spans,
+    channels, length, batch, segments, tiles,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, BN: tl.constexpr,
+    SOFT: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """What a segment adds to the state behind it, or to the gradient of the state before it.
 
@@ -34,7 +43,9 @@ def summarise_segments(
     by_channel = sequence * length * channels
     source, delta = source + by_channel, delta + by_channel
     weights += sequence * length * N
-    rates += sequence // batch * N * channels + channel
+    member = sequence // batch
+    rates += member * N * channels + channel
+    bias = load_channels(delta_bias, member, channel, channels, SOFT)
     at = sequence * segments + segment
     additions += at * N * channels + channel
     span = tl.zeros([BE], tl.float32)
@@ -52,7 +63,7 @@ def summarise_segments(
         rows = first * channels
         for k in tl.static_range(BT):
             i = BT - 1 - k if BACKWARD else k
-            step = load_row(delta + rows, i, left, channel, channels, EVEN)
+            step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
             value = load_row(source + rows, i, left, channel, channels, EVEN)
             span += step
             if not BACKWARD:
@@ -70,9 +81,8 @@ def summarise_segments(
     for j in tl.static_range(BN):
         n = first_state + j
         tl.store(additions + n * channels, states[j], mask=live_if(n < N, channel, channels))
-    if not BACKWARD:
-        if first_state == 0:
-            tl.store(spans + at * channels + channel, span, mask=channel < channels)
+    if not BACKWARD and first_state == 0:
+        tl.store(spans + at * channels + channel, span, mask=channel < channels)
 
 
 @triton.jit(do_not_specialize=["batch", "segments", "stride", "rows"])
@@ -117,10 +127,12 @@ def join_segments(
 
 @triton.jit(do_not_specialize=["places", "blocks", "rows", "channels", "weight_programs"])
 def add_shares(
-    weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, rows, channels, weight_programs,
+    weight_shares, rate_shares, dA, dB, dC, dD, of_bias,
+    places, blocks, rows, channels, weight_programs,
     N: tl.constexpr, SIZE: tl.constexpr, ROWS: tl.constexpr, SKIP: tl.constexpr,
+    SOFT: tl.constexpr,
 ):  # fmt: skip
-    """dB and dC from their shares of every channel block, dA and dD from those of every segment."""
+    """dB and dC from their shares of every channel block, the rest from those of every segment."""
     member = tl.program_id(1).to(tl.int64)
     if tl.program_id(0) < weight_programs:
         place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
@@ -136,17 +148,25 @@ def add_shares(
         tl.store(dC + member * places + place, of_C.to(dC.dtype.element_ty), mask=inside)
     else:
         index = (tl.program_id(0) - weight_programs) * 32 + tl.arange(0, 32)
-        width = (N + 1) * channels
+        width = (N + 2) * channels
         total = tl.zeros([32], tl.float32)
         for start in range(0, rows, ROWS):
             row = start + tl.arange(0, ROWS)
             in_shares = (row < rows)[:, None] & (index < width)[None, :]
             source = rate_shares + (member * rows + row)[:, None] * width + index[None, :]
             total += tl.sum(tl.load(source, mask=in_shares, other=0.0), 0)
-        of_skip = index - N * channels
-        of_A = dA + member * N * channels + index
-        tl.store(of_A, total.to(dA.dtype.element_ty), mask=of_skip < 0)
+        behind = index - N * channels
+        total_A = total.to(dA.dtype.element_ty)
+        tl.store(dA + member * N * channels + index, total_A, mask=behind < 0)
         if SKIP:
-            of_D = dD + member * channels + of_skip
-            inside = (of_skip >= 0) & (of_skip < channels)
-            tl.store(of_D, total.to(dD.dtype.element_ty), mask=inside)
+            of_D = (behind >= 0) & (behind < channels)
+            total_D = total.to(dD.dtype.element_ty)
+            tl.store(dD + member * channels + behind, total_D, mask=of_D)
+        if SOFT:
+            of_steps = behind >= channels
+            total_bias = total.to(of_bias.dtype.element_ty)
+            tl.store(
+                of_bias + (member - 1) * channels + behind,
+                total_bias,
+                mask=of_steps & (index < width),
+            )

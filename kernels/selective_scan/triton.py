@@ -13,7 +13,7 @@ import torch
 from lengthwise.kernels import gpu
 from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.members import alone
-from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
@@ -35,12 +35,13 @@ SHARES = 1024
 
 OPERATORS.define(
     "selective_scan_segments(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C, Tensor? D,"
-    " Tensor? initial) -> (Tensor, Tensor, Tensor, Tensor)"
+    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 OPERATORS.define(
     "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
-    " Tensor? D, Tensor states, Tensor spans, Tensor? output_gradient, Tensor? state_gradient,"
-    " bool starts) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor spans, Tensor? output_gradient,"
+    " Tensor? state_gradient, bool starts)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
 
@@ -56,10 +57,11 @@ def compute(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     initial = None if initial_state is None else initial_state.mT
-    members = alone(x, delta, A.mT.contiguous(), B, C, D, initial)
+    members = alone(x, delta, A.mT.contiguous(), B, C, D, delta_bias, initial)
     output, state, *_ = torch.ops.lengthwise.selective_scan_segments(*members)
     # An index would copy the whole gradient on the way back.
     return output.squeeze(0), state.squeeze(0).mT
@@ -79,11 +81,17 @@ def _sizes(x: Tensor) -> tuple[int, ...]:
     return x.shape[3], x.shape[2], x.shape[1], *_cut(x)
 
 
-def _constants(x: Tensor, rates: Tensor) -> dict[str, int]:
+def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
     length, channels = x.shape[2:]
     width = min(BLOCK, block(channels, 32))
     even = length % TILE == 0 and channels % width == 0
-    return {"N": rates.shape[1], "BT": TILE, "BE": width, "EVEN": even}
+    return {
+        "N": rates.shape[1],
+        "BT": TILE,
+        "BE": width,
+        "EVEN": even,
+        "SOFT": delta_bias is not None,
+    }
 
 
 def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
@@ -105,8 +113,9 @@ def _outputs(x: Tensor, rates: Tensor) -> list[Tensor]:
 
 
 def _enter_segments(
-    launch: Any, source: Tensor, delta: Tensor, rates: Tensor, weights: Tensor, spans: Tensor,
-    start: Tensor | None, result: Tensor, stride: int, backward: bool,
+    launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
+    weights: Tensor, spans: Tensor, start: Tensor | None, result: Tensor, stride: int,
+    backward: bool,
 ) -> None:  # fmt: skip
     """The state that each segment starts from, in every `stride`-th row of the result."""
     from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
@@ -114,16 +123,22 @@ def _enter_segments(
     members, batch, _, channels = source.shape
     sequences, (segments, _), N = members * batch, _cut(source), rates.shape[1]
     additions = _segment_states(source, rates)
-    constants = _constants(source, rates)
+    constants = _constants(source, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
     launch(summarise_segments, sequences * segments, blocks, ceil_div(N, STATES), warps=1)(
-        source, delta, rates, weights, additions, spans, *_sizes(source), **constants,
+        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source), **constants,
         BN=STATES, BACKWARD=backward,
     )  # fmt: skip
     launch(join_segments, sequences, N, ceil_div(channels, 32), warps=4)(
         additions, spans, rates, start, result, channels, batch, segments, stride,
         result.shape[2], N=N, SB=64, BE=32, BACKWARD=backward,
     )  # fmt: skip
+
+
+def _channels(x: Tensor, like: Tensor | None) -> Tensor:
+    """Room for the gradient of a member's numbers a channel; none where there are none."""
+    shape = (x.shape[0], 0 if like is None else x.shape[3])
+    return x.new_empty(shape, dtype=None if like is None else like.dtype)
 
 
 def _scan(
@@ -133,24 +148,29 @@ def _scan(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial: Tensor | None,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments
 
-    x, delta, rates, B, C, D, initial = contiguous(x, delta, rates, B, C, D, initial)  # pyright: ignore[reportAssignmentType]
+    x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, rates, B, C, D, delta_bias, initial
+    )
     room = _outputs(x, rates)
     output, final, states, spans = room
     segments, tiles = _cut(x)
-    constants = _constants(x, rates)
+    constants = _constants(x, rates, delta_bias)
     zeros = segments == 1 and initial is None
     if segments == 1 and initial is not None:
         states[:, :, 0] = initial
     with launching(x) as launch:
         if segments > 1:
-            _enter_segments(launch, x, delta, rates, B, spans, initial, states, tiles, False)
+            _enter_segments(
+                launch, x, delta, delta_bias, rates, B, spans, initial, states, tiles, False
+            )
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
         launch(scan_segments, *programs, warps=1)(
-            x, delta, rates, B, C, D, output, final, states, *_sizes(x), int(zeros),
+            x, delta, rates, B, C, D, delta_bias, output, final, states, *_sizes(x), int(zeros),
             **constants, SKIP=D is not None,
         )  # fmt: skip
     return tuple(room)
@@ -163,6 +183,7 @@ def _scan_backward(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     states: Tensor,
     spans: Tensor,
     output_gradient: Tensor | None,
@@ -174,18 +195,18 @@ def _scan_backward(
 
     if output_gradient is None:
         output_gradient = torch.zeros_like(x)
-    x, delta, B, C, D, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, B, C, D, output_gradient, state_gradient
+    x, delta, B, C, D, delta_bias, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, B, C, D, delta_bias, output_gradient, state_gradient
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
     segments, _ = _cut(x)
-    constants = _constants(x, rates)
+    constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
-    dD = (rates if D is None else D).new_empty(members, channels)
+    of_channels = [_channels(x, each) for each in (D, delta_bias)]
     weight_shares = states.new_empty(blocks, 2, members, batch, length, N)
-    rate_shares = states.new_empty(members, batch * segments, N + 1, channels)
+    rate_shares = states.new_empty(members, batch * segments, N + 2, channels)
     carried = _segment_states(x, rates)
     zeros = segments == 1 and state_gradient is None
     if segments == 1 and state_gradient is not None:
@@ -193,23 +214,34 @@ def _scan_backward(
     with launching(x) as launch:
         if segments > 1:
             _enter_segments(
-                launch, output_gradient, delta, rates, C, spans, state_gradient, carried, 1, True
+                launch,
+                output_gradient,
+                delta,
+                delta_bias,
+                rates,
+                C,
+                spans,
+                state_gradient,
+                carried,
+                1,
+                True,
             )
         first = int(segments == 1 and not starts)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
-            x, delta, rates, B, C, D, states, output_gradient, carried,
+            x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x), first, int(zeros),
             **constants, SKIP=D is not None, maxnreg=REGISTERS,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
-        programs = weight_programs + ceil_div((N + 1) * channels, 32)
+        programs = weight_programs + ceil_div((N + 2) * channels, 32)
         launch(add_shares, programs, members, warps=4)(
-            weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, batch * segments, channels,
-            weight_programs, N=N, SIZE=SHARES, ROWS=128, SKIP=D is not None,
+            weight_shares, rate_shares, dA, dB, dC, *of_channels,
+            places, blocks, batch * segments, channels, weight_programs,
+            N=N, SIZE=SHARES, ROWS=128, SKIP=D is not None, SOFT=delta_bias is not None,
         )  # fmt: skip
     of_initial = carried[:, :, 0].contiguous() if starts else carried.new_empty(members, 0)
-    return dx, ddelta, dA, dB, dC, dD, of_initial
+    return dx, ddelta, dA, dB, dC, *of_channels, of_initial
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -222,23 +254,27 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> 
 def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: Any) -> Any:
     inputs = ctx.saved_tensors
     starts = ctx.state_dtype is not None
-    *gradients, of_D, of_initial = torch.ops.lengthwise.selective_scan_segments_backward(
+    *gradients, of_initial = torch.ops.lengthwise.selective_scan_segments_backward(
         *inputs, output, state, starts
     )
     of_initial = of_initial.to(ctx.state_dtype) if starts else None
-    return *gradients, None if inputs[5] is None else of_D, of_initial
+    return *present(inputs[:7], gradients), of_initial
 
 
 def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return tuple(_outputs(x, rates))
 
 
-def _fake_backward(x: Tensor, delta: Tensor, rates: Tensor, B: Tensor, C: Tensor, *rest: Any) -> Any:
-    D, *_, starts = rest
-    of_D = (rates if D is None else D).new_empty(x.shape[0], x.shape[3])
+def _fake_backward(
+    x: Tensor, delta: Tensor, rates: Tensor, B: Tensor, C: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    D, delta_bias, *_, starts = rest
     shape = (*x.shape[:2], *rates.shape[1:]) if starts else (x.shape[0], 0)
-    of_initial = x.new_empty(shape, dtype=torch.float32)
-    return *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)), of_D, of_initial
+    return (
+        *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)),
+        *(_channels(x, each) for each in (D, delta_bias)),
+        x.new_empty(shape, dtype=torch.float32),
+    )
 
 
 register(
