@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from lengthwise.architectures.layers import (
     Linear,
     ShortConvolution,
@@ -12,7 +11,7 @@ from lengthwise.architectures.layers import (
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import selective_scan, swiglu
+from lengthwise.kernels import linear, selective_scan, swiglu
 from torch import Tensor, nn
 
 
@@ -63,9 +62,11 @@ class Mamba(Mixer):
         inputs, recent = self.convolution(inputs, recent)
         sizes = [self.time_step_rank, self.state_size, self.state_size]
         low_rank, B, C = project_apart(inputs, self.select.weight, sizes)
-        delta = F.softplus(self.time_step(low_rank))
+        delta = linear(low_rank, self.time_step.weight)
         A = -self.A_log.exp()
-        mixed, hidden = selective_scan(inputs, delta, A, B, C, self.D, initial_state=hidden)
+        mixed, hidden = selective_scan(
+            inputs, delta, A, B, C, self.D, delta_bias=self.time_step.bias, initial_state=hidden
+        )
         return self.output(swiglu(gate, mixed)), (recent, hidden)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002

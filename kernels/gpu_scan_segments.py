@@ -1,73 +1,93 @@
-"""Triton kernels that give each time segment of a selective scan the state it starts from.
+"""Triton kernels around the walks of a selective scan's segments.
 
-All segments find side by side what they add to a state; a scan over the segments joins them.
+Before them, all segments find side by side what they add to a state, and a scan over the segments
+joins that; after the backward walk, shares of gradients are added up.
 """
 
 import triton
 import triton.language as tl
 from lengthwise.kernels.gpu_scan_kernels import (
+    LOG2E,
     SIZES,
-    compose,
+    live_if,
     load_channels,
-    load_column,
-    load_tile,
-    take_row,
+    load_row,
+    load_step,
+    load_weight,
 )
+
+
+@triton.jit
+def compose(decay, added, next_decay, next_added):
+    return decay * next_decay, next_decay * added + next_added
 
 
 @triton.jit(do_not_specialize=SIZES)
 def summarise_segments(
-    source, delta, A, weights, additions, spans, length, channels, batch, segments, tiles,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
+    source, delta, delta_bias, rates, weights, additions, spans,
+    channels, length, batch, segments, tiles,
+    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, BN: tl.constexpr,
+    SOFT: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """What a segment adds to the state behind it, or to the gradient of the state before it.
 
     Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
-    the segment's sum of delta.
+    the segment's sum of delta. A program takes BN states.
     """
     sequence = (tl.program_id(0) // segments).to(tl.int64)
     segment = tl.program_id(0) % segments
     channel = tl.program_id(1) * BE + tl.arange(0, BE)
-    live = channel < channels
+    first_state = tl.program_id(2) * BN
     begin = segment * tiles
     end = tl.minimum(begin + tiles, tl.cdiv(length, BT))
-    source, delta = source + sequence * length * channels, delta + sequence * length * channels
+    by_channel = sequence * length * channels
+    source, delta = source + by_channel, delta + by_channel
     weights += sequence * length * N
-    rates = A + (sequence // batch * channels + channel) * N
+    member = sequence // batch
+    rates += member * N * channels + channel
+    bias = load_channels(delta_bias, member, channel, channels, SOFT)
     at = sequence * segments + segment
     additions += at * N * channels + channel
-    whole = tl.zeros([BE], tl.float32)
+    span = tl.zeros([BE], tl.float32)
+    decay_rates, states = (), ()
+    for j in tl.static_range(BN):
+        n = first_state + j
+        known = live_if(n < N, channel, channels)
+        rate = tl.load(rates + n * channels, mask=known, other=0.0)
+        decay_rates = decay_rates + (rate * LOG2E,)
+        states = states + (tl.zeros([BE], tl.float32),)
     for index in range(0, end - begin):
         tile = end - 1 - index if BACKWARD else begin + index
-        time = tile * BT + tl.arange(0, BT)
-        step = load_tile(delta, time, length, channel, channels)
-        values = load_tile(source, time, length, channel, channels)
-        if BACKWARD:
-            distance = tl.cumsum(step, 0)
-        else:
-            values *= step
-            distance = tl.sum(step, 0)[None, :] - tl.cumsum(step, 0)
-        span = tl.sum(step, 0)
-        whole += span
-        known = live & (index > 0)
-        next_rate = load_channels(rates, 0, live)
-        next_before = load_channels(additions, 0, known)
-        for n in range(N):
-            rate, before = next_rate, next_before
-            next_rate = load_channels(rates, n + 1, live & (n + 1 < N))
-            next_before = load_channels(additions, (n + 1) * channels, known & (n + 1 < N))
-            weight = load_column(weights, time, length, n, N)
-            total = tl.sum(tl.exp(distance * rate[None, :]) * values * weight, 0)
-            total += tl.exp(span * rate) * before
-            tl.store(additions + n * channels, total, mask=live)
-        tl.debug_barrier()
-    if not BACKWARD:
-        tl.store(spans + at * channels + channel, whole, mask=live)
+        first = tl.cast(tile, tl.int64) * BT
+        left = length - tile * BT
+        rows = first * channels
+        for k in tl.static_range(BT):
+            i = BT - 1 - k if BACKWARD else k
+            step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
+            value = load_row(source + rows, i, left, channel, channels, EVEN)
+            span += step
+            if not BACKWARD:
+                value *= step
+            after = ()
+            for j in tl.static_range(BN):
+                n = tl.minimum(first_state + j, N - 1)
+                added = value * load_weight(weights + first * N, i, left, n, N, EVEN)
+                decay = tl.exp2(step * decay_rates[j])
+                if BACKWARD:
+                    after = after + (decay * (states[j] + added),)
+                else:
+                    after = after + (decay * states[j] + added,)
+            states = after
+    for j in tl.static_range(BN):
+        n = first_state + j
+        tl.store(additions + n * channels, states[j], mask=live_if(n < N, channel, channels))
+    if not BACKWARD and first_state == 0:
+        tl.store(spans + at * channels + channel, span, mask=channel < channels)
 
 
-@triton.jit(do_not_specialize=["channels", "batch", "segments", "stride", "rows"])
+@triton.jit(do_not_specialize=["batch", "segments", "stride", "rows"])
 def join_segments(
-    additions, spans, A, start, result, channels, batch, segments, stride, rows,
+    additions, spans, rates, start, result, channels, batch, segments, stride, rows,
     N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """The state that enters each segment, or the gradient of the state that leaves it.
@@ -78,11 +98,10 @@ def join_segments(
     n = tl.program_id(1)
     channel = tl.program_id(2) * BE + tl.arange(0, BE)
     live = channel < channels
-    rate = tl.load(A + (sequence // batch * channels + channel) * N + n, mask=live, other=0.0)
-    rate = rate.to(tl.float32)
+    rate = tl.load(rates + (sequence // batch * N + n) * channels + channel, mask=live, other=0.0)
     state = tl.zeros([BE], tl.float32)
     if start is not None:
-        entry = start + (sequence * channels + channel) * N + n
+        entry = start + (sequence * N + n) * channels + channel
         state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
     result += (sequence * rows * N + n) * channels + channel
     edge = result
@@ -103,4 +122,51 @@ def join_segments(
         inside = inside & (target >= 0)[:, None] & (target < segments)[:, None]
         row = target.to(tl.int64)[:, None] * stride * N * channels
         tl.store(result[None, :] + row, after, mask=inside)
-        state = take_row(after, SB - 1, SB)
+        state = tl.sum(tl.where(tl.arange(0, SB)[:, None] == SB - 1, after, 0.0), 0)
+
+
+@triton.jit(do_not_specialize=["places", "blocks", "rows", "channels", "weight_programs"])
+def add_shares(
+    weight_shares, rate_shares, dA, dB, dC, dD, of_bias,
+    places, blocks, rows, channels, weight_programs,
+    N: tl.constexpr, SIZE: tl.constexpr, ROWS: tl.constexpr, SKIP: tl.constexpr,
+    SOFT: tl.constexpr,
+):  # fmt: skip
+    """dB and dC from their shares of every channel block, the rest from those of every segment."""
+    member = tl.program_id(1).to(tl.int64)
+    if tl.program_id(0) < weight_programs:
+        place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+        inside = place < places
+        members = tl.num_programs(1)
+        of_B = tl.zeros([SIZE], tl.float32)
+        of_C = tl.zeros([SIZE], tl.float32)
+        for block in range(0, blocks):
+            share = weight_shares + (2 * block * members + member) * places + place
+            of_B += tl.load(share, mask=inside, other=0.0)
+            of_C += tl.load(share + members * places, mask=inside, other=0.0)
+        tl.store(dB + member * places + place, of_B.to(dB.dtype.element_ty), mask=inside)
+        tl.store(dC + member * places + place, of_C.to(dC.dtype.element_ty), mask=inside)
+    else:
+        index = (tl.program_id(0) - weight_programs) * 32 + tl.arange(0, 32)
+        width = (N + 2) * channels
+        total = tl.zeros([32], tl.float32)
+        for start in range(0, rows, ROWS):
+            row = start + tl.arange(0, ROWS)
+            in_shares = (row < rows)[:, None] & (index < width)[None, :]
+            source = rate_shares + (member * rows + row)[:, None] * width + index[None, :]
+            total += tl.sum(tl.load(source, mask=in_shares, other=0.0), 0)
+        behind = index - N * channels
+        total_A = total.to(dA.dtype.element_ty)
+        tl.store(dA + member * N * channels + index, total_A, mask=behind < 0)
+        if SKIP:
+            of_D = (behind >= 0) & (behind < channels)
+            total_D = total.to(dD.dtype.element_ty)
+            tl.store(dD + member * channels + behind, total_D, mask=of_D)
+        if SOFT:
+            of_steps = behind >= channels
+            total_bias = total.to(of_bias.dtype.element_ty)
+            tl.store(
+                of_bias + (member - 1) * channels + behind,
+                total_bias,
+                mask=of_steps & (index < width),
+            )

@@ -15,6 +15,7 @@ def selective_scan(
     C: Tensor,
     D: Tensor | None = None,
     *,
+    delta_bias: Tensor | None = None,
     initial_state: Tensor | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -26,11 +27,12 @@ def selective_scan(
 
     Args:
         x: input [B, T, E].
-        delta: step sizes [B, T, E], > 0 (the softplus is the caller's).
+        delta: step sizes [B, T, E], > 0 unless there is a delta_bias.
         A: diagonal of the transition [E, N], < 0.
         B: input weights [B, T, N].
         C: read-out weights [B, T, N].
         D: skip weight [E]; None for none.
+        delta_bias: [E]; step sizes are then softplus(delta + delta_bias). None for delta itself.
         initial_state: the state before the first token [B, E, N]; None for zeros.
         backend: the backend's name; chosen by device, dtype and shape unless given.
 
@@ -57,6 +59,9 @@ def selective_scan(
         B=(B, "B T N"),
         C=(C, "B T N"),
         D=(D, "E"),
+        delta_bias=(delta_bias, "E"),
         initial_state=(initial_state, "B E N"),
     )
-    return compute("selective_scan", BACKENDS, backend, x, delta, A, B, C, D, initial_state)
+    return compute(
+        "selective_scan", BACKENDS, backend, x, delta, A, B, C, D, delta_bias, initial_state
+    )

@@ -11,6 +11,7 @@ import torch
 from lengthwise.kernels import native
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
+from lengthwise.kernels.selective_scan.steps import step_sizes
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
@@ -43,9 +44,10 @@ def compute(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    members = alone(*native.floats(x, delta, A, B, C, D, initial_state))
+    members = alone(*native.floats(x, step_sizes(delta, delta_bias), A, B, C, D, initial_state))
     # Inside vmap a tensor does not tell whether a gradient will be asked for.
     keep = torch.is_grad_enabled()
     output, state, _ = torch.ops.lengthwise.selective_scan(*members, keep)

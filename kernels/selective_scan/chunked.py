@@ -7,6 +7,7 @@ exp(G_i) h₀, where G is the cumulative delta · A; all exponents are ≤ 0, so
 
 import torch
 import torch.nn.functional as F
+from lengthwise.kernels.selective_scan.steps import step_sizes
 from lengthwise.kernels.shapes import state_dtype
 from torch import Tensor
 
@@ -25,12 +26,14 @@ def compute(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     dtype = state_dtype(x.dtype)
     batch, length, channels = x.shape
     size = min(CHUNK_SIZE, length)
-    inputs, step, write, read = (_to_chunks(each.to(dtype), size) for each in (x, delta, B, C))
+    steps = step_sizes(delta, delta_bias)
+    inputs, step, write, read = (_to_chunks(each.to(dtype), size) for each in (x, steps, B, C))
     A = A.to(dtype)
 
     local = inputs.new_zeros(batch, inputs.shape[1], channels, A.shape[-1])

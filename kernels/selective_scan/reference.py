@@ -1,6 +1,7 @@
 """The selective scan, step by step as it is defined: slow, any dtype, the yardstick."""
 
 import torch
+from lengthwise.kernels.selective_scan.steps import step_sizes
 from lengthwise.kernels.shapes import state_dtype
 from torch import Tensor
 
@@ -18,10 +19,12 @@ def compute(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     dtype = state_dtype(x.dtype)
-    inputs, delta, A, B, C = (each.to(dtype) for each in (x, delta, A, B, C))
+    steps = step_sizes(delta, delta_bias)
+    inputs, delta, A, B, C = (each.to(dtype) for each in (x, steps, A, B, C))
     batch, length, channels = x.shape
     if initial_state is None:
         initial_state = inputs.new_zeros(batch, channels, A.shape[-1])

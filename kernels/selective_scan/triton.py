@@ -1,44 +1,47 @@
 """The selective scan in Triton: time segments side by side, forward and backward.
 
-As in the AVX2 backend the operator below computes a stack of members, each with its own A and D.
-A short sequence, or a batch that fills the GPU by itself, takes one launch forward and two
-backward (the second adds up shares of gradients); otherwise it takes three and four. The kernels
-are in `lengthwise.kernels.gpu_scan_kernels` and `gpu_scan_segments`.
+As in the AVX2 backend the operator below computes a stack of members, each with its own rates and
+D; rates and states have their channels last. A short sequence, or a batch that fills the GPU by
+itself, takes one launch forward and two backward (the second adds up shares of gradients);
+otherwise it takes three and four. The kernels are in `lengthwise.kernels.gpu_scan_kernels` and
+`gpu_scan_segments`.
 """
 
 from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, launch, on
+from lengthwise.kernels.gpu import DEVICES, block, launching
 from lengthwise.kernels.members import alone
-from lengthwise.kernels.registration import OPERATORS, contiguous, register
+from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 30
-TILE = 8
-"""Tokens of a tile, which one warp scans with all its channels' states in registers."""
-SUMMARY = 4
-"""Tiles that the segments' summaries take together; a segment holds a multiple of them."""
-BLOCK = 32
-"""Channels of a warp."""
-PROGRAMS = 2048
-"""Warps that fill a GPU of 132 multiprocessors: segments are cut until there are so many."""
-SEGMENTS = 4096
+TILE = 4
+"""Tokens whose rows one warp holds in registers; the state is kept before each tile."""
+BLOCK = 128
+"""Channels of a warp, at most."""
+STATES = 4
+"""Of a program that summarises a segment."""
+PROGRAMS = 1584
+"""Warps of a GPU with 132 multiprocessors, at 12 each: segments are cut until there are so many."""
+REGISTERS = 168
+"""A thread's, backward: what leaves room for these 12 warps."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
 SHARES = 1024
 """Numbers that one program adds up the shares of."""
 
 OPERATORS.define(
-    "selective_scan_segments(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D,"
-    " Tensor? initial_state) -> (Tensor, Tensor, Tensor, Tensor)"
+    "selective_scan_segments(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C, Tensor? D,"
+    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 OPERATORS.define(
-    "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor A, Tensor B, Tensor C,"
-    " Tensor? D, Tensor states, Tensor spans, Tensor? output_gradient, Tensor? state_gradient)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+    "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
+    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor spans, Tensor? output_gradient,"
+    " Tensor? state_gradient, bool starts)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
 
@@ -54,190 +57,224 @@ def compute(
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    members = alone(x, delta, A, B, C, D, initial_state)
+    initial = None if initial_state is None else initial_state.mT
+    members = alone(x, delta, A.mT.contiguous(), B, C, D, delta_bias, initial)
     output, state, *_ = torch.ops.lengthwise.selective_scan_segments(*members)
     # An index would copy the whole gradient on the way back.
-    return output.squeeze(0), state.squeeze(0)
+    return output.squeeze(0), state.squeeze(0).mT
 
 
 def _cut(x: Tensor) -> tuple[int, int]:
     """How many segments a sequence has, and how many tiles a segment."""
     members, batch, length, channels = x.shape
     tiles = ceil_div(length, TILE)
-    programs = members * batch * ceil_div(channels, BLOCK)
-    wanted = min(SEGMENTS, max(1, PROGRAMS // programs))
-    each = ceil_div(max(ceil_div(tiles, wanted), SHORTEST), SUMMARY) * SUMMARY
+    wanted = max(1, PROGRAMS // (members * batch * ceil_div(channels, BLOCK)))
+    each = max(ceil_div(tiles, wanted), SHORTEST)
     return ceil_div(tiles, each), each
 
 
-def _sizes(x: Tensor) -> tuple[int, int, int, int, int]:
-    return x.shape[2], x.shape[3], x.shape[1], *_cut(x)
+def _sizes(x: Tensor) -> tuple[int, ...]:
+    """Channels, length, batch, segments, and tiles a segment."""
+    return x.shape[3], x.shape[2], x.shape[1], *_cut(x)
 
 
-def _outputs(x: Tensor, A: Tensor) -> list[Tensor]:
+def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
+    length, channels = x.shape[2:]
+    width = min(BLOCK, block(channels, 32))
+    even = length % TILE == 0 and channels % width == 0
+    return {
+        "N": rates.shape[1],
+        "BT": TILE,
+        "BE": width,
+        "EVEN": even,
+        "SOFT": delta_bias is not None,
+    }
+
+
+def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
+    shape = (*x.shape[:2], _cut(x)[0], *rates.shape[1:])
+    return x.new_empty(shape, dtype=torch.float32)
+
+
+def _outputs(x: Tensor, rates: Tensor) -> list[Tensor]:
     """Room for the output, the final state, the state at every tile and the segments' spans."""
     members, batch, length, channels = x.shape
     segments, _ = _cut(x)
-    states = A.shape[-1]
     single = torch.float32
     return [
         x.new_empty(x.shape),
-        x.new_empty(members, batch, channels, states, dtype=single),
-        x.new_empty(members, batch, ceil_div(length, TILE), states, channels, dtype=single),
+        x.new_empty(members, batch, *rates.shape[1:], dtype=single),
+        x.new_empty(members, batch, ceil_div(length, TILE), *rates.shape[1:], dtype=single),
         x.new_empty(members, batch, segments if segments > 1 else 0, channels, dtype=single),
     ]
 
 
-def _constants(A: Tensor) -> dict[str, int]:
-    return {"N": A.shape[-1], "BT": TILE, "BE": BLOCK}
+def _enter_segments(
+    launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
+    weights: Tensor, spans: Tensor, start: Tensor | None, result: Tensor, stride: int,
+    backward: bool,
+) -> None:  # fmt: skip
+    """The state that each segment starts from, in every `stride`-th row of the result."""
+    from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
 
-
-def _summary_sizes(x: Tensor) -> tuple[int, ...]:
-    *sizes, tiles = _sizes(x)
-    return *sizes, tiles // SUMMARY
-
-
-def _summary_constants(A: Tensor) -> dict[str, int]:
-    return _constants(A) | {"BT": TILE * SUMMARY}
-
-
-def _grid(x: Tensor) -> tuple[int, int]:
-    members, batch, _, channels = x.shape
-    return members * batch * _cut(x)[0], ceil_div(channels, BLOCK)
-
-
-def _join(
-    additions: Tensor, spans: Tensor, A: Tensor, start: Tensor | None, result: Tensor, stride: int
-) -> None:
-    """Forward where the result holds the state of every tile, backward with one a segment."""
-    from lengthwise.kernels.gpu_scan_segments import join_segments
-
-    members, batch, segments, states, channels = additions.shape
-    launch(join_segments, members * batch, states, ceil_div(channels, BLOCK), warps=4)(
-        additions, spans, A, start, result, channels, batch, segments, stride, result.shape[2],
-        N=states, SB=64, BE=BLOCK, BACKWARD=stride == 1,
+    members, batch, _, channels = source.shape
+    sequences, (segments, _), N = members * batch, _cut(source), rates.shape[1]
+    additions = _segment_states(source, rates)
+    constants = _constants(source, rates, delta_bias)
+    blocks = ceil_div(channels, constants["BE"])
+    launch(summarise_segments, sequences * segments, blocks, ceil_div(N, STATES), warps=1)(
+        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source), **constants,
+        BN=STATES, BACKWARD=backward,
     )  # fmt: skip
+    launch(join_segments, sequences, N, ceil_div(channels, 32), warps=4)(
+        additions, spans, rates, start, result, channels, batch, segments, stride,
+        result.shape[2], N=N, SB=64, BE=32, BACKWARD=backward,
+    )  # fmt: skip
+
+
+def _channels(x: Tensor, like: Tensor | None) -> Tensor:
+    """Room for the gradient of a member's numbers a channel; none where there are none."""
+    shape = (x.shape[0], 0 if like is None else x.shape[3])
+    return x.new_empty(shape, dtype=None if like is None else like.dtype)
 
 
 def _scan(
     x: Tensor,
     delta: Tensor,
-    A: Tensor,
+    rates: Tensor,
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
-    initial_state: Tensor | None,
+    delta_bias: Tensor | None,
+    initial: Tensor | None,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments
-    from lengthwise.kernels.gpu_scan_segments import summarise_segments
 
-    x, delta, A, B, C, D, initial = contiguous(x, delta, A, B, C, D, initial_state)  # pyright: ignore[reportAssignmentType]
-    room = _outputs(x, A)
-    _, _, states, spans = room
+    x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, rates, B, C, D, delta_bias, initial
+    )
+    room = _outputs(x, rates)
+    output, final, states, spans = room
     segments, tiles = _cut(x)
-    with on(x):
+    constants = _constants(x, rates, delta_bias)
+    zeros = segments == 1 and initial is None
+    if segments == 1 and initial is not None:
+        states[:, :, 0] = initial
+    with launching(x) as launch:
         if segments > 1:
-            additions = _segment_states(x, A)
-            launch(summarise_segments, *_grid(x), warps=1)(
-                x, delta, A, B, additions, spans, *_summary_sizes(x), **_summary_constants(A),
-                BACKWARD=False,
-            )  # fmt: skip
-            _join(additions, spans, A, initial, states, tiles)
-        launch(scan_segments, *_grid(x), warps=1)(
-            x, delta, A, B, C, D, initial if segments == 1 else None, *room[:3], *_sizes(x),
-            **_constants(A), SKIP=D is not None, START=segments == 1,
+            _enter_segments(
+                launch, x, delta, delta_bias, rates, B, spans, initial, states, tiles, False
+            )
+        programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
+        launch(scan_segments, *programs, warps=1)(
+            x, delta, rates, B, C, D, delta_bias, output, final, states, *_sizes(x), int(zeros),
+            **constants, SKIP=D is not None,
         )  # fmt: skip
     return tuple(room)
-
-
-def _segment_states(x: Tensor, A: Tensor) -> Tensor:
-    members, batch, _, channels = x.shape
-    shape = (members, batch, _cut(x)[0], A.shape[-1], channels)
-    return x.new_empty(shape, dtype=torch.float32)
 
 
 def _scan_backward(
     x: Tensor,
     delta: Tensor,
-    A: Tensor,
+    rates: Tensor,
     B: Tensor,
     C: Tensor,
     D: Tensor | None,
+    delta_bias: Tensor | None,
     states: Tensor,
     spans: Tensor,
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
+    starts: bool,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_scan_kernels import add_shares, scan_segments_back
-    from lengthwise.kernels.gpu_scan_segments import summarise_segments
+    from lengthwise.kernels.gpu_scan_kernels import scan_segments_back
+    from lengthwise.kernels.gpu_scan_segments import add_shares
 
     if output_gradient is None:
         output_gradient = torch.zeros_like(x)
-    x, delta, A, B, C, D, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, A, B, C, D, output_gradient, state_gradient
+    x, delta, B, C, D, delta_bias, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, B, C, D, delta_bias, output_gradient, state_gradient
     )
     members, batch, length, channels = x.shape
-    size = A.shape[-1]
+    N = rates.shape[1]
     segments, _ = _cut(x)
-    dx, ddelta = torch.empty_like(x), torch.empty_like(delta)
-    blocks = ceil_div(channels, BLOCK)
-    weight_shares = states.new_empty(blocks, 2, members, batch, length, size)
-    rate_shares = states.new_empty(members, batch * segments, size + 1, channels)
-    dinitial = states.new_empty(members, batch, channels, size)
-    carried = _segment_states(x, A)
-    with on(x):
+    constants = _constants(x, rates, delta_bias)
+    blocks = ceil_div(channels, constants["BE"])
+    dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
+    of_channels = [_channels(x, each) for each in (D, delta_bias)]
+    weight_shares = states.new_empty(blocks, 2, members, batch, length, N)
+    rate_shares = states.new_empty(members, batch * segments, N + 2, channels)
+    carried = _segment_states(x, rates)
+    zeros = segments == 1 and state_gradient is None
+    if segments == 1 and state_gradient is not None:
+        carried[:, :, 0] = state_gradient
+    with launching(x) as launch:
         if segments > 1:
-            additions = _segment_states(x, A)
-            launch(summarise_segments, *_grid(x), warps=1)(
-                output_gradient, delta, A, C, additions, spans, *_summary_sizes(x),
-                **_summary_constants(A), BACKWARD=True,
-            )  # fmt: skip
-            _join(additions, spans, A, state_gradient, carried, 1)
-        launch(scan_segments_back, *_grid(x), warps=1)(
-            x, delta, A, B, C, D, states, output_gradient,
-            state_gradient if segments == 1 else None, carried,
-            dx, ddelta, weight_shares, rate_shares, dinitial, *_sizes(x), **_constants(A),
-            SKIP=D is not None, START=segments == 1,
+            _enter_segments(
+                launch,
+                output_gradient,
+                delta,
+                delta_bias,
+                rates,
+                C,
+                spans,
+                state_gradient,
+                carried,
+                1,
+                True,
+            )
+        first = int(segments == 1 and not starts)
+        launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
+            x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
+            dx, ddelta, weight_shares, rate_shares, *_sizes(x), first, int(zeros),
+            **constants, SKIP=D is not None, maxnreg=REGISTERS,
         )  # fmt: skip
-        dA, dB, dC = (torch.empty_like(each) for each in (A, B, C))
-        dD = (A if D is None else D).new_empty(A.shape[:-1])
-        places = batch * length * size
+        places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
-        programs = weight_programs + ceil_div((size + 1) * channels, 32)
+        programs = weight_programs + ceil_div((N + 2) * channels, 32)
         launch(add_shares, programs, members, warps=4)(
-            weight_shares, rate_shares, dA, dB, dC, dD, places, blocks, batch * segments, channels,
-            weight_programs, N=size, SIZE=SHARES, SKIP=D is not None,
+            weight_shares, rate_shares, dA, dB, dC, *of_channels,
+            places, blocks, batch * segments, channels, weight_programs,
+            N=N, SIZE=SHARES, ROWS=128, SKIP=D is not None, SOFT=delta_bias is not None,
         )  # fmt: skip
-    return dx, ddelta, dA, dB, dC, dD, dinitial
+    of_initial = carried[:, :, 0].contiguous() if starts else carried.new_empty(members, 0)
+    return dx, ddelta, dA, dB, dC, *of_channels, of_initial
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, initial_state = inputs
-    ctx.state_dtype = None if initial_state is None else initial_state.dtype
+    *tensors, initial = inputs
+    ctx.state_dtype = None if initial is None else initial.dtype
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*tensors, *output[2:])
 
 
 def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: Any) -> Any:
     inputs = ctx.saved_tensors
-    *gradients, of_D, of_state = torch.ops.lengthwise.selective_scan_segments_backward(
-        *inputs, output, state
+    starts = ctx.state_dtype is not None
+    *gradients, of_initial = torch.ops.lengthwise.selective_scan_segments_backward(
+        *inputs, output, state, starts
     )
-    of_state = None if ctx.state_dtype is None else of_state.to(ctx.state_dtype)
-    return *gradients, None if inputs[5] is None else of_D, of_state
+    of_initial = of_initial.to(ctx.state_dtype) if starts else None
+    return *present(inputs[:7], gradients), of_initial
 
 
-def _fake_scan(x: Tensor, _delta: Tensor, A: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    return tuple(_outputs(x, A))
+def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    return tuple(_outputs(x, rates))
 
 
-def _fake_backward(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *rest: Any) -> Any:
-    D = rest[0]
-    of_D = (A if D is None else D).new_empty(A.shape[:-1])
-    state = x.new_empty(*x.shape[:2], *A.shape[-2:], dtype=torch.float32)
-    return *(each.new_empty(each.shape) for each in (x, delta, A, B, C)), of_D, state
+def _fake_backward(
+    x: Tensor, delta: Tensor, rates: Tensor, B: Tensor, C: Tensor, *rest: Any
+) -> tuple[Tensor, ...]:
+    D, delta_bias, *_, starts = rest
+    shape = (*x.shape[:2], *rates.shape[1:]) if starts else (x.shape[0], 0)
+    return (
+        *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)),
+        *(_channels(x, each) for each in (D, delta_bias)),
+        x.new_empty(shape, dtype=torch.float32),
+    )
 
 
 register(

@@ -51,7 +51,7 @@ SHORT = [
     (linear(2, 20, 40, 0.1, channel=True), 1, 37),
     (linear(1, 16, 16, 20.0, channel=True), 2, 18),
     (scan(3, 4), 2, 1),
-    (scan(40, 3), 1, 21),
+    (scan(40, 3, bias=True), 1, 21),
     (convolution(8, 4), 2, 1),
     (convolution(8, 4, "silu"), 2, 1),
     (convolution(150, 4), 1, 140),
@@ -99,15 +99,16 @@ def test_segments_side_by_side_equal_the_float64_recurrence(
     assert error.ok, error
 
 
-def test_segments_of_a_scan_equal_the_float64_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SCAN, "TILE", 2)
-    error = check(scan(4, 2), 1, 70, torch.float32, DEVICE)
-    assert error.ok, error
-
-
-def test_a_scan_of_one_segment_walks_its_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SCAN, "SEGMENTS", 1)
-    error = check(scan(4, 2), 1, 50, torch.float32, DEVICE)
+@pytest.mark.parametrize(
+    "placed", [(scan(4, 2), 1, 35), (scan(32, 5, bias=True), 2, 40)], ids=name_of
+)
+@pytest.mark.parametrize("programs", [1, 1000], ids=["one segment", "segments"])
+def test_segments_of_a_scan_equal_the_float64_recurrence(
+    placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SCAN, "PROGRAMS", programs)
+    monkeypatch.setattr(SCAN, "SHORTEST", 2)
+    error = check(*placed, torch.float32, DEVICE)
     assert error.ok, error
 
 
@@ -182,12 +183,11 @@ def test_stacking_by_vmap_equals_one_call_a_member() -> None:
 
 def test_a_scan_stacks_members_that_have_their_own_rates() -> None:
     generator = torch.Generator(DEVICE).manual_seed(0)
-    made = [scan(3, 2).make(2, 9, generator) for _ in range(2)]
+    made = [scan(3, 2, bias=True).make(2, 9, generator) for _ in range(2)]
     members = [[value.float() for value in each.values()] for each in made]
 
     def run(*each: Tensor) -> tuple[Tensor, Tensor]:
-        *inputs, state = each
-        return selective_scan(*inputs, initial_state=state, backend="triton")
+        return selective_scan(**dict(zip(made[0], each, strict=True)), backend="triton")
 
     stacked = [torch.stack(each).requires_grad_() for each in zip(*members, strict=True)]
     output, _ = torch.func.vmap(run)(*stacked)

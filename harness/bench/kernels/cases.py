@@ -9,7 +9,7 @@ from lengthwise import kernels
 from torch import Tensor
 
 Arguments = dict[str, Any]
-SINGLE = {"beta", "log_decay", "A", "D", "weight", "bias"}
+SINGLE = {"beta", "log_decay", "A", "D", "delta_bias", "weight", "bias"}
 """Arguments that training in half precision leaves in float32."""
 
 
@@ -106,14 +106,15 @@ def linear(
     return Case("gated_linear_attention", name, make)
 
 
-def scan(channels: int, states: int) -> Case:
-    """selective_scan."""
+def scan(channels: int, states: int, *, bias: bool = False) -> Case:
+    """selective_scan, of step sizes or of what they are made of with a `bias`."""
 
     def make(batch: int, length: int, generator: torch.Generator) -> Arguments:
         raw = randn(generator, batch, length, channels)
         return {
             "x": randn(generator, batch, length, channels),
-            "delta": torch.nn.functional.softplus(raw - 1),
+            "delta": raw if bias else torch.nn.functional.softplus(raw - 1),
+            "delta_bias": randn(generator, channels) - 3 if bias else None,
             "A": -randn(generator, channels, states).exp(),
             "B": randn(generator, batch, length, states),
             "C": randn(generator, batch, length, states),
@@ -121,7 +122,7 @@ def scan(channels: int, states: int) -> Case:
             "initial_state": randn(generator, batch, channels, states),
         }
 
-    return Case("selective_scan", f"{channels}x{states}", make)
+    return Case("selective_scan", f"{channels}x{states}" + "-bias" * bias, make)
 
 
 def convolution(channels: int, width: int, activation: str | None = None) -> Case:
