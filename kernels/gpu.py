@@ -52,11 +52,6 @@ def on(tensor: Tensor) -> AbstractContextManager[object]:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
-    """The kernel with its grid, to be called with its arguments and constants."""
-    return partial(kernel[grid], num_warps=warps, num_stages=stages)
-
-
 class Planned(NamedTuple):
     """A launch that waits for the others of its call."""
 

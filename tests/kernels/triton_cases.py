@@ -28,7 +28,7 @@ from lengthwise.kernels import (
     gpu_plan,
     selective_scan,
 )
-from lengthwise.kernels.gpu import launch
+from lengthwise.kernels.gpu import launching
 from torch import Tensor
 
 from tests.kernels.cases import check_mixed_precision
@@ -121,7 +121,8 @@ def test_the_inverse_keeps_its_digits_for_one_repeated_key_and_beta_2(size: int)
     beta = torch.full((1, size, 1), 2.0, device=DEVICE)
     inverse = torch.full((1, 1, size, size), torch.nan, device=DEVICE)
     constants: dict[str, Any] = {"K": 16, "BK": 16, "C": size, "GATE": 0, "DOT": "tf32x3"}
-    launch(invert_systems, 1, 1, warps=1)(keys, beta, None, inverse, size, 1, **constants)
+    with launching(keys) as launch:
+        launch(invert_systems, 1, 1, warps=1)(keys, beta, None, inverse, size, 1, **constants)
     system = torch.eye(size) + 2 * torch.ones(size, size).tril(-1)
     expected = torch.linalg.inv(system.double())
     assert relative_error(inverse[0, 0].cpu(), expected) <= 1e-6
