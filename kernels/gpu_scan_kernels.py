@@ -1,16 +1,17 @@
 """Triton kernels of the selective scan: one warp takes a block of channels of one time segment.
 
 A tile of BT tokens is a tuple of rows in registers, [BE] channels each, which the recurrence walks
-state by state; the state goes from tile to tile through memory, where the backward pass finds it
-again. Segments start from the states that `lengthwise.kernels.gpu_scan_segments` finds.
-States, their gradients and the rates are kept as [.., N, E], so that channels are contiguous. EVEN:
-tiles and blocks of channels are all full, so nothing is masked.
+state by state; what goes from tile to tile, the state or its gradient, waits in memory. What the
+next state needs is asked for one state ahead. Segments start from what
+`lengthwise.kernels.gpu_scan_segments` finds. States, their gradients and the rates are [.., N, E],
+so that channels are contiguous. EVEN: tiles and blocks of channels are all full, so nothing of
+them is masked.
 """
 
 import triton
 import triton.language as tl
 
-SIZES = ["length", "batch", "segments", "tiles", "known", "known_behind"]
+SIZES = ["length", "batch", "segments", "tiles", "given"]
 LOG2E = tl.constexpr(1.4426950408889634)
 
 
@@ -37,8 +38,9 @@ def softplus(z):
 
     The argument is at most 1/3: seven terms of the series.
     """
-    small = tl.exp(-tl.abs(z))
-    t = small / (2.0 + small)
+    small = tl.exp2(-LOG2E * tl.abs(z))
+    root = tl.rsqrt(2.0 + small)  # a division costs five times as much
+    t = small * root * root
     square = t * t
     series = 1.0 / 13.0 + square * (1.0 / 15.0)
     for k in tl.static_range(11, 0, -2):
@@ -69,11 +71,30 @@ def load_channels(source, member, channel, channels, GIVEN: tl.constexpr):
 
 
 @triton.jit
-def load_weight(rows, index, left, n, N: tl.constexpr, EVEN: tl.constexpr):
-    """Column n of row `index` of [T, N] in float32; zero from row `left` on."""
-    place = rows + index * N + n
-    weight = tl.load(place) if EVEN else tl.load(place, mask=index < left, other=0.0)
-    return weight.to(tl.float32)
+def load_weights(rows, left, n, N: tl.constexpr, BT: tl.constexpr, EVEN: tl.constexpr):
+    """Column n of BT rows of [T, N] as numbers in float32; zeros from row `left` on."""
+    weights = ()
+    for i in tl.static_range(BT):
+        place = rows + i * N + n
+        weight = tl.load(place) if EVEN else tl.load(place, mask=i < left, other=0.0)
+        weights = weights + (weight.to(tl.float32),)
+    return weights
+
+
+@triton.jit
+def _add_four(a, b, c, d, e, f, g, h):
+    return a + e, b + f, c + g, d + h
+
+
+@triton.jit
+def store_sums(rows, left, n, summands, N: tl.constexpr, EVEN: tl.constexpr):
+    """The sums of four rows over channels, side by side, to column n of [T, N]."""
+    sums = tl.reduce(summands, 0, _add_four)
+    for i in tl.static_range(4):
+        if EVEN:
+            tl.store(rows + i * N + n, sums[i])
+        else:
+            tl.store(rows + i * N + n, sums[i], mask=i < left)
 
 
 @triton.jit
@@ -88,17 +109,18 @@ def store_row(rows, index, left, channel, channels, row, EVEN: tl.constexpr):
 
 @triton.jit(do_not_specialize=SIZES)
 def scan_segments(
-    x, delta, rates, B, C, D, delta_bias, output, final, states,
-    channels, length, batch, segments, tiles, known,
+    x, delta, rates, B, C, D, delta_bias, output, states, carried,
+    channels, length, batch, segments, tiles, given,
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
     SOFT: tl.constexpr,
 ):  # fmt: skip
-    """The output, the state at the start of every tile, and the final state.
+    """The output and the state at the start of every tile.
 
-    The state of a segment's first tile is there already, or zero where tile < known.
+    `carried` [S, segments, N, E] holds the state before a segment, or nothing yet unless `given`,
+    and is left with the state behind it.
     """
-    sequence = (tl.program_id(0) // segments).to(tl.int64)
-    segment = tl.program_id(0) % segments
+    at = tl.program_id(0).to(tl.int64)
+    sequence, segment = at // segments, tl.program_id(0) % segments
     channel = tl.program_id(1) * BE + tl.arange(0, BE)
     live = channel < channels
     total = tl.cdiv(length, BT)
@@ -110,13 +132,13 @@ def scan_segments(
     member = sequence // batch
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
-    final += sequence * N * channels + channel
+    carried += at * N * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
     for tile in range(begin, end):
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
-        rows, weights = first * channels, first * N
+        rows, writes, reads = first * channels, B + first * N, C + first * N
         here = states + tl.cast(tile, tl.int64) * N * channels
         steps, written, read = (), (), ()
         for i in tl.static_range(BT):
@@ -125,20 +147,25 @@ def scan_segments(
             steps = steps + (step,)
             written = written + (step * value,)
             read = read + (skip * value,)
-        has_state = live_if(tile >= known, channel, channels)
+        has_state = live_if((tile > begin) | (given > 0), channel, channels)
+        next_rate = tl.load(rates, mask=live, other=0.0)
+        next_state = tl.load(carried, mask=has_state, other=0.0)
+        next_write = load_weights(writes, left, 0, N, BT, EVEN)
+        next_read = load_weights(reads, left, 0, N, BT, EVEN)
         for n in range(N):
-            rate = tl.load(rates + n * channels, mask=live, other=0.0) * LOG2E
-            state = tl.load(here + n * channels, mask=has_state, other=0.0)
+            rate, state, write, weight = next_rate * LOG2E, next_state, next_write, next_read
+            after = tl.minimum(n + 1, N - 1)
+            next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
+            next_state = tl.load(carried + after * channels, mask=has_state, other=0.0)
+            next_write = load_weights(writes, left, after, N, BT, EVEN)
+            next_read = load_weights(reads, left, after, N, BT, EVEN)
+            tl.store(here + n * channels, state.to(states.dtype.element_ty), mask=live)
             sums = ()
             for i in tl.static_range(BT):
-                added = written[i] * load_weight(B + weights, i, left, n, N, EVEN)
-                state = tl.exp2(steps[i] * rate) * state + added
-                sums = sums + (read[i] + state * load_weight(C + weights, i, left, n, N, EVEN),)
+                state = tl.exp2(steps[i] * rate) * state + written[i] * write[i]
+                sums = sums + (read[i] + state * weight[i],)
             read = sums
-            if tile + 1 < end:
-                tl.store(here + (N + n) * channels, state, mask=live)
-            elif tile + 1 == total:
-                tl.store(final + n * channels, state, mask=live)
+            tl.store(carried + n * channels, state, mask=live)
         for i in tl.static_range(BT):
             store_row(output + rows, i, left, channel, channels, read[i], EVEN)
 
@@ -147,19 +174,19 @@ def scan_segments(
 def scan_segments_back(
     x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
     dx, ddelta, weight_shares, rate_shares,
-    channels, length, batch, segments, tiles, known, known_behind,
+    channels, length, batch, segments, tiles, given,
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
     SOFT: tl.constexpr,
 ):  # fmt: skip
     """All gradients; shares of those that sum over channels, or over time and sequences.
 
     `carried` [S, segments, N, E] holds the gradient of the state behind a segment, or nothing yet
-    where known_behind is 1, and is left with that of the state before it. weight_shares
+    unless `given`, and is left with that of the state before it. weight_shares
     [channel blocks, 2, S, T, N] get dB and dC, rate_shares [S, segments, N + 2, E] get dA and, in
     the last rows, those of D and delta_bias.
     """
-    sequence = (tl.program_id(0) // segments).to(tl.int64)
-    segment = tl.program_id(0) % segments
+    at = tl.program_id(0).to(tl.int64)
+    sequence, segment = at // segments, tl.program_id(0) % segments
     channel = tl.program_id(1) * BE + tl.arange(0, BE)
     live = channel < channels
     total = tl.cdiv(length, BT)
@@ -175,7 +202,6 @@ def scan_segments_back(
     member = sequence // batch
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
-    at = sequence * segments + segment
     carried += at * N * channels + channel
     rate_shares += at * (N + 2) * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
@@ -199,39 +225,44 @@ def scan_segments_back(
             of_skip += dy * value
             of_written = of_written + (tl.zeros([BE], tl.float32),)
             of_exponent = of_exponent + (tl.zeros([BE], tl.float32),)
-        has_state = tile >= known
-        next_state = tl.load(here, mask=live_if(has_state, channel, channels), other=0.0)
-        has_gradient = live_if(index >= known_behind, channel, channels)
+        has_gradient = live_if((index > 0) | (given > 0), channel, channels)
         has_share = live_if(index > 0, channel, channels)
+        next_rate = tl.load(rates, mask=live, other=0.0)
+        next_state = tl.load(here, mask=live, other=0.0).to(tl.float32)
+        next_behind = tl.load(carried, mask=has_gradient, other=0.0)
+        next_share = tl.load(rate_shares, mask=has_share, other=0.0)
+        next_write = load_weights(B + weights, left, 0, N, BT, EVEN)
+        next_read = load_weights(C + weights, left, 0, N, BT, EVEN)
         for n in range(N):
-            rate = tl.load(rates + n * channels, mask=live, other=0.0)
-            behind = tl.load(carried + n * channels, mask=has_gradient, other=0.0)
-            share = tl.load(rate_shares + n * channels, mask=has_share, other=0.0)
-            state = next_state
-            has_next = live_if(has_state & (n + 1 < N), channel, channels)
-            next_state = tl.load(here + (n + 1) * channels, mask=has_next, other=0.0)
-            decays, remains = (), ()
+            rate, state, behind, share = next_rate, next_state, next_behind, next_share
+            write, read = next_write, next_read
+            after = tl.minimum(n + 1, N - 1)
+            next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
+            next_state = tl.load(here + after * channels, mask=live, other=0.0).to(tl.float32)
+            next_behind = tl.load(carried + after * channels, mask=has_gradient, other=0.0)
+            next_share = tl.load(rate_shares + after * channels, mask=has_share, other=0.0)
+            next_write = load_weights(B + weights, left, after, N, BT, EVEN)
+            next_read = load_weights(C + weights, left, after, N, BT, EVEN)
+            decays, remains, of_C = (), (), ()
             for i in tl.static_range(BT):
                 decay = tl.exp2(steps[i] * (rate * LOG2E))
                 remaining = decay * state
-                added = written[i] * load_weight(B + weights, i, left, n, N, EVEN)
-                state = remaining + added
+                state = remaining + written[i] * write[i]
                 decays = decays + (decay,)
                 remains = remains + (remaining,)
-                of_C = tl.sum(dys[i] * state, 0)
-                tl.store(dC + weights + i * N + n, of_C, mask=i < left)
-            sums, exponent_sums = (), ()
+                of_C = of_C + (dys[i] * state,)
+            store_sums(dC + weights, left, n, of_C, N, EVEN)
+            sums, exponent_sums, of_B = (), (), ()
             for i in tl.static_range(BT - 1, -1, -1):
-                write = load_weight(B + weights, i, left, n, N, EVEN)
-                gradient = behind + dys[i] * load_weight(C + weights, i, left, n, N, EVEN)
-                of_B = tl.sum(gradient * written[i], 0)
-                tl.store(dB + weights + i * N + n, of_B, mask=i < left)
+                gradient = behind + dys[i] * read[i]
+                of_B = (gradient * written[i],) + of_B
                 of_remaining = gradient * remains[i]
-                sums = (of_written[i] + gradient * write,) + sums
+                sums = (of_written[i] + gradient * write[i],) + sums
                 exponent_sums = (of_exponent[i] + of_remaining * rate,) + exponent_sums
                 share += of_remaining * steps[i]
                 behind = gradient * decays[i]
             of_written, of_exponent = sums, exponent_sums
+            store_sums(dB + weights, left, n, of_B, N, EVEN)
             tl.store(rate_shares + n * channels, share, mask=live)
             tl.store(carried + n * channels, behind, mask=live)
         for i in tl.static_range(BT):
@@ -240,8 +271,9 @@ def scan_segments_back(
             of_delta = of_written[i] * value + of_exponent[i]
             if SOFT:
                 z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias
-                small = tl.exp(-tl.abs(z))
-                of_delta *= tl.where(z < 0.0, small, 1.0) / (1.0 + small)
+                small = tl.exp2(-LOG2E * tl.abs(z))
+                root = tl.rsqrt(1.0 + small)
+                of_delta *= tl.where(z < 0.0, small, 1.0) * root * root
                 of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
             store_row(dx + rows, i, left, channel, channels, of_x, EVEN)
             store_row(ddelta + rows, i, left, channel, channels, of_delta, EVEN)

@@ -13,13 +13,8 @@ from lengthwise.kernels.gpu_scan_kernels import (
     load_channels,
     load_row,
     load_step,
-    load_weight,
+    load_weights,
 )
-
-
-@triton.jit
-def compose(decay, added, next_decay, next_added):
-    return decay * next_decay, next_decay * added + next_added
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -34,10 +29,11 @@ def summarise_segments(
     Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
     the segment's sum of delta. A program takes BN states.
     """
-    sequence = (tl.program_id(0) // segments).to(tl.int64)
-    segment = tl.program_id(0) % segments
+    groups = tl.cdiv(N, BN)  # side by side: they read the same rows
+    at = (tl.program_id(0) // groups).to(tl.int64)
+    first_state = tl.program_id(0) % groups * BN
+    sequence, segment = at // segments, tl.program_id(0) // groups % segments
     channel = tl.program_id(1) * BE + tl.arange(0, BE)
-    first_state = tl.program_id(2) * BN
     begin = segment * tiles
     end = tl.minimum(begin + tiles, tl.cdiv(length, BT))
     by_channel = sequence * length * channels
@@ -46,7 +42,6 @@ def summarise_segments(
     member = sequence // batch
     rates += member * N * channels + channel
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
-    at = sequence * segments + segment
     additions += at * N * channels + channel
     span = tl.zeros([BE], tl.float32)
     decay_rates, states = (), ()
@@ -61,8 +56,13 @@ def summarise_segments(
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
         rows = first * channels
-        for k in tl.static_range(BT):
-            i = BT - 1 - k if BACKWARD else k
+        weight = ()
+        for j in tl.static_range(BN):
+            n = tl.minimum(first_state + j, N - 1)
+            weight = weight + (load_weights(weights + first * N, left, n, N, BT, EVEN),)
+        for i in tl.static_range(
+            BT - 1 if BACKWARD else 0, -1 if BACKWARD else BT, -1 if BACKWARD else 1
+        ):
             step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
             value = load_row(source + rows, i, left, channel, channels, EVEN)
             span += step
@@ -70,13 +70,11 @@ def summarise_segments(
                 value *= step
             after = ()
             for j in tl.static_range(BN):
-                n = tl.minimum(first_state + j, N - 1)
-                added = value * load_weight(weights + first * N, i, left, n, N, EVEN)
                 decay = tl.exp2(step * decay_rates[j])
                 if BACKWARD:
-                    after = after + (decay * (states[j] + added),)
+                    after = after + (decay * (states[j] + value * weight[j][i]),)
                 else:
-                    after = after + (decay * states[j] + added,)
+                    after = after + (decay * states[j] + value * weight[j][i],)
             states = after
     for j in tl.static_range(BN):
         n = first_state + j
@@ -85,17 +83,13 @@ def summarise_segments(
         tl.store(spans + at * channels + channel, span, mask=channel < channels)
 
 
-@triton.jit(do_not_specialize=["batch", "segments", "stride", "rows"])
+@triton.jit(do_not_specialize=["batch", "segments"])
 def join_segments(
-    additions, spans, rates, start, result, channels, batch, segments, stride, rows,
+    additions, spans, rates, start, result, channels, batch, segments,
     N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
-    """The state that enters each segment, or the gradient of the state that leaves it.
-
-    Segment s of a sequence of `rows` result rows [N, E] writes row s · stride.
-    """
-    sequence = tl.program_id(0).to(tl.int64)
-    n = tl.program_id(1)
+    """The state that enters each segment, or the gradient of the state that leaves it."""
+    sequence, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BE + tl.arange(0, BE)
     live = channel < channels
     rate = tl.load(rates + (sequence // batch * N + n) * channels + channel, mask=live, other=0.0)
@@ -103,26 +97,21 @@ def join_segments(
     if start is not None:
         entry = start + (sequence * N + n) * channels + channel
         state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
-    result += (sequence * rows * N + n) * channels + channel
-    edge = result
-    if BACKWARD:
-        edge += tl.cast(segments - 1, tl.int64) * stride * N * channels
-    tl.store(edge, state, mask=live)
-    for block in range(0, tl.cdiv(segments, SB)):
-        index = block * SB + tl.arange(0, SB)
-        segment = segments - 1 - index if BACKWARD else index
-        inside = (index < segments)[:, None] & live[None, :]
-        at = sequence * segments + segment
-        span = tl.load(spans + at[:, None] * channels + channel[None, :], mask=inside, other=0.0)
-        place = additions + (at[:, None] * N + n) * channels + channel[None, :]
-        added = tl.load(place, mask=inside, other=0.0)
-        decay, added = tl.associative_scan((tl.exp(span * rate[None, :]), added), 0, compose)
-        after = added + decay * state[None, :]
-        target = segment - 1 if BACKWARD else segment + 1
-        inside = inside & (target >= 0)[:, None] & (target < segments)[:, None]
-        row = target.to(tl.int64)[:, None] * stride * N * channels
-        tl.store(result[None, :] + row, after, mask=inside)
-        state = tl.sum(tl.where(tl.arange(0, SB)[:, None] == SB - 1, after, 0.0), 0)
+    for block in range(0, segments, SB):
+        decays, added = (), ()
+        for i in tl.static_range(SB):
+            index = tl.minimum(block + i, segments - 1)
+            at = sequence * segments + (segments - 1 - index if BACKWARD else index)
+            span = tl.load(spans + at * channels + channel, mask=live, other=0.0)
+            decays = decays + (tl.exp(span * rate),)
+            place = additions + (at * N + n) * channels + channel
+            added = added + (tl.load(place, mask=live, other=0.0),)
+        for i in tl.static_range(SB):
+            index = block + i
+            at = sequence * segments + (segments - 1 - index if BACKWARD else index)
+            place = result + (at * N + n) * channels + channel
+            tl.store(place, state, mask=live_if(index < segments, channel, channels))
+            state = decays[i] * state + added[i]
 
 
 @triton.jit(do_not_specialize=["places", "blocks", "rows", "channels", "weight_programs"])

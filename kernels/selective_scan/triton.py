@@ -19,11 +19,14 @@ from torch import Tensor
 
 PREFERENCE = 30
 TILE = 4
-"""Tokens whose rows one warp holds in registers; the state is kept before each tile."""
+"""Tokens whose rows one warp holds in registers: as many as the kernels sum side by side. The state
+is kept before each tile, in bfloat16 if x is."""
 BLOCK = 128
 """Channels of a warp, at most."""
 STATES = 4
 """Of a program that summarises a segment."""
+ROWS = 32
+"""Segments whose summaries are asked for together."""
 PROGRAMS = 1584
 """Warps of a GPU with 132 multiprocessors, at 12 each: segments are cut until there are so many."""
 REGISTERS = 168
@@ -40,8 +43,8 @@ OPERATORS.define(
 OPERATORS.define(
     "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
     " Tensor? D, Tensor? delta_bias, Tensor states, Tensor spans, Tensor? output_gradient,"
-    " Tensor? state_gradient, bool starts)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+    " Tensor? state_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,"
+    " Tensor, Tensor)"
 )
 
 
@@ -99,46 +102,45 @@ def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
     return x.new_empty(shape, dtype=torch.float32)
 
 
-def _outputs(x: Tensor, rates: Tensor) -> list[Tensor]:
-    """Room for the output, the final state, the state at every tile and the segments' spans."""
+def _room(x: Tensor, rates: Tensor) -> list[Tensor]:
+    """Of the output, the states before every tile, before or behind segments, and their spans."""
     members, batch, length, channels = x.shape
     segments, _ = _cut(x)
-    single = torch.float32
+    kept = torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float32
     return [
         x.new_empty(x.shape),
-        x.new_empty(members, batch, *rates.shape[1:], dtype=single),
-        x.new_empty(members, batch, ceil_div(length, TILE), *rates.shape[1:], dtype=single),
-        x.new_empty(members, batch, segments if segments > 1 else 0, channels, dtype=single),
+        x.new_empty(members, batch, ceil_div(length, TILE), *rates.shape[1:], dtype=kept),
+        _segment_states(x, rates),
+        x.new_empty(members, batch, segments if segments > 1 else 0, channels, dtype=torch.float32),
     ]
-
-
-def _enter_segments(
-    launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
-    weights: Tensor, spans: Tensor, start: Tensor | None, result: Tensor, stride: int,
-    backward: bool,
-) -> None:  # fmt: skip
-    """The state that each segment starts from, in every `stride`-th row of the result."""
-    from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
-
-    members, batch, _, channels = source.shape
-    sequences, (segments, _), N = members * batch, _cut(source), rates.shape[1]
-    additions = _segment_states(source, rates)
-    constants = _constants(source, rates, delta_bias)
-    blocks = ceil_div(channels, constants["BE"])
-    launch(summarise_segments, sequences * segments, blocks, ceil_div(N, STATES), warps=1)(
-        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source), **constants,
-        BN=STATES, BACKWARD=backward,
-    )  # fmt: skip
-    launch(join_segments, sequences, N, ceil_div(channels, 32), warps=4)(
-        additions, spans, rates, start, result, channels, batch, segments, stride,
-        result.shape[2], N=N, SB=64, BE=32, BACKWARD=backward,
-    )  # fmt: skip
 
 
 def _channels(x: Tensor, like: Tensor | None) -> Tensor:
     """Room for the gradient of a member's numbers a channel; none where there are none."""
     shape = (x.shape[0], 0 if like is None else x.shape[3])
     return x.new_empty(shape, dtype=None if like is None else like.dtype)
+
+
+def _enter_segments(
+    launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
+    weights: Tensor, spans: Tensor, start: Tensor | None, carried: Tensor, backward: bool,
+) -> None:  # fmt: skip
+    """What each segment starts from, from what the first one does."""
+    from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
+
+    members, batch, _, channels = source.shape
+    segments, N = carried.shape[2:4]
+    constants = _constants(source, rates, delta_bias)
+    additions = torch.empty_like(carried)
+    programs = members * batch * segments * ceil_div(N, STATES)
+    launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
+        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source), **constants,
+        BN=STATES, BACKWARD=backward,
+    )  # fmt: skip
+    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=1)(
+        additions, spans, rates, start, carried, channels, batch, segments,
+        N=N, SB=ROWS, BE=32, BACKWARD=backward,
+    )  # fmt: skip
 
 
 def _scan(
@@ -156,24 +158,23 @@ def _scan(
     x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
         x, delta, rates, B, C, D, delta_bias, initial
     )
-    room = _outputs(x, rates)
-    output, final, states, spans = room
-    segments, tiles = _cut(x)
+    output, states, carried, spans = _room(x, rates)
+    segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
-    zeros = segments == 1 and initial is None
     if segments == 1 and initial is not None:
-        states[:, :, 0] = initial
+        carried[:, :, 0] = initial
     with launching(x) as launch:
         if segments > 1:
             _enter_segments(
-                launch, x, delta, delta_bias, rates, B, spans, initial, states, tiles, False
-            )
+                launch, x, delta, delta_bias, rates, B, spans, initial, carried, False
+            )  # fmt: skip
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
+        given = int(segments > 1 or initial is not None)
         launch(scan_segments, *programs, warps=1)(
-            x, delta, rates, B, C, D, delta_bias, output, final, states, *_sizes(x), int(zeros),
+            x, delta, rates, B, C, D, delta_bias, output, states, carried, *_sizes(x), given,
             **constants, SKIP=D is not None,
         )  # fmt: skip
-    return tuple(room)
+    return output, carried[:, :, -1].contiguous(), states, spans
 
 
 def _scan_backward(
@@ -188,7 +189,6 @@ def _scan_backward(
     spans: Tensor,
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
-    starts: bool,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments_back
     from lengthwise.kernels.gpu_scan_segments import add_shares
@@ -200,48 +200,37 @@ def _scan_backward(
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
-    segments, _ = _cut(x)
+    carried = _segment_states(x, rates)
+    segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
-    weight_shares = states.new_empty(blocks, 2, members, batch, length, N)
-    rate_shares = states.new_empty(members, batch * segments, N + 2, channels)
-    carried = _segment_states(x, rates)
-    zeros = segments == 1 and state_gradient is None
+    weight_shares = carried.new_empty(blocks, 2, members, batch, length, N)
+    rate_shares = carried.new_empty(members, batch * segments, N + 2, channels)
     if segments == 1 and state_gradient is not None:
         carried[:, :, 0] = state_gradient
     with launching(x) as launch:
         if segments > 1:
             _enter_segments(
-                launch,
-                output_gradient,
-                delta,
-                delta_bias,
-                rates,
-                C,
-                spans,
-                state_gradient,
-                carried,
-                1,
-                True,
-            )
-        first = int(segments == 1 and not starts)
+                launch, output_gradient, delta, delta_bias, rates, C, spans, state_gradient,
+                carried, True,
+            )  # fmt: skip
+        given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
-            dx, ddelta, weight_shares, rate_shares, *_sizes(x), first, int(zeros),
+            dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
             **constants, SKIP=D is not None, maxnreg=REGISTERS,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
         programs = weight_programs + ceil_div((N + 2) * channels, 32)
-        launch(add_shares, programs, members, warps=4)(
+        launch(add_shares, programs, members, warps=8)(
             weight_shares, rate_shares, dA, dB, dC, *of_channels,
             places, blocks, batch * segments, channels, weight_programs,
-            N=N, SIZE=SHARES, ROWS=128, SKIP=D is not None, SOFT=delta_bias is not None,
+            N=N, SIZE=SHARES, ROWS=256, SKIP=D is not None, SOFT=delta_bias is not None,
         )  # fmt: skip
-    of_initial = carried[:, :, 0].contiguous() if starts else carried.new_empty(members, 0)
-    return dx, ddelta, dA, dB, dC, *of_channels, of_initial
+    return dx, ddelta, dA, dB, dC, *of_channels, carried[:, :, 0].contiguous()
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -253,27 +242,26 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> 
 
 def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: Any) -> Any:
     inputs = ctx.saved_tensors
-    starts = ctx.state_dtype is not None
     *gradients, of_initial = torch.ops.lengthwise.selective_scan_segments_backward(
-        *inputs, output, state, starts
+        *inputs, output, state
     )
-    of_initial = of_initial.to(ctx.state_dtype) if starts else None
+    of_initial = None if ctx.state_dtype is None else of_initial.to(ctx.state_dtype)
     return *present(inputs[:7], gradients), of_initial
 
 
 def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    return tuple(_outputs(x, rates))
+    output, states, carried, spans = _room(x, rates)
+    return output, carried[:, :, -1].contiguous(), states, spans
 
 
 def _fake_backward(
     x: Tensor, delta: Tensor, rates: Tensor, B: Tensor, C: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
-    D, delta_bias, *_, starts = rest
-    shape = (*x.shape[:2], *rates.shape[1:]) if starts else (x.shape[0], 0)
+    D, delta_bias, *_ = rest
     return (
         *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)),
         *(_channels(x, each) for each in (D, delta_bias)),
-        x.new_empty(shape, dtype=torch.float32),
+        x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32),
     )
 
 
