@@ -38,7 +38,7 @@ def softplus(z):
 
     The argument is at most 1/3: seven terms of the series.
     """
-    small = tl.exp2(-LOG2E * tl.abs(z))
+    small = tl.exp2(-tl.abs(z) * LOG2E)
     root = tl.rsqrt(2.0 + small)  # a division costs five times as much
     t = small * root * root
     square = t * t
@@ -271,7 +271,7 @@ def scan_segments_back(
             of_delta = of_written[i] * value + of_exponent[i]
             if SOFT:
                 z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias
-                small = tl.exp2(-LOG2E * tl.abs(z))
+                small = tl.exp2(-tl.abs(z) * LOG2E)
                 root = tl.rsqrt(1.0 + small)
                 of_delta *= tl.where(z < 0.0, small, 1.0) * root * root
                 of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
