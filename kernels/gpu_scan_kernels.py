@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: one warp takes a block of channels of one time segment.
 
 A tile of BT tokens is a tuple of rows in registers, [BE] channels each, which the recurrence walks
-state by state; what goes from tile to tile, the state or its gradient, waits in memory. What the
-next state needs is asked for one state ahead. Segments start from what
+state by state; what goes from tile to tile, the state or its gradient, waits in memory. What a
+state needs is asked for one or two states ahead. Segments start from what
 `lengthwise.kernels.gpu_scan_segments` finds. States, their gradients and the rates are [.., N, E],
 so that channels are contiguous. EVEN: tiles and blocks of channels are all full, so nothing of
 them is masked.
@@ -159,6 +159,7 @@ def scan_segments(
             next_state = tl.load(carried + after * channels, mask=has_state, other=0.0)
             next_write = load_weights(writes, left, after, N, BT, EVEN)
             next_read = load_weights(reads, left, after, N, BT, EVEN)
+            tl.debug_barrier()  # or the compiler asks for them only where they are needed
             tl.store(here + n * channels, state.to(states.dtype.element_ty), mask=live)
             sums = ()
             for i in tl.static_range(BT):
@@ -228,21 +229,25 @@ def scan_segments_back(
         has_gradient = live_if((index > 0) | (given > 0), channel, channels)
         has_share = live_if(index > 0, channel, channels)
         next_rate = tl.load(rates, mask=live, other=0.0)
-        next_state = tl.load(here, mask=live, other=0.0).to(tl.float32)
+        next_state = tl.load(here, mask=live, other=0.0)
+        far_state = tl.load(here + tl.minimum(1, N - 1) * channels, mask=live, other=0.0)
         next_behind = tl.load(carried, mask=has_gradient, other=0.0)
         next_share = tl.load(rate_shares, mask=has_share, other=0.0)
         next_write = load_weights(B + weights, left, 0, N, BT, EVEN)
         next_read = load_weights(C + weights, left, 0, N, BT, EVEN)
         for n in range(N):
-            rate, state, behind, share = next_rate, next_state, next_behind, next_share
+            rate, behind, share = next_rate, next_behind, next_share
+            state, next_state = next_state.to(tl.float32), far_state
             write, read = next_write, next_read
             after = tl.minimum(n + 1, N - 1)
             next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
-            next_state = tl.load(here + after * channels, mask=live, other=0.0).to(tl.float32)
+            farther = here + tl.minimum(n + 2, N - 1) * channels
+            far_state = tl.load(farther, mask=live, other=0.0)
             next_behind = tl.load(carried + after * channels, mask=has_gradient, other=0.0)
             next_share = tl.load(rate_shares + after * channels, mask=has_share, other=0.0)
             next_write = load_weights(B + weights, left, after, N, BT, EVEN)
             next_read = load_weights(C + weights, left, after, N, BT, EVEN)
+            tl.debug_barrier()
             decays, remains, of_C = (), (), ()
             for i in tl.static_range(BT):
                 decay = tl.exp2(steps[i] * (rate * LOG2E))

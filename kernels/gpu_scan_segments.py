@@ -27,7 +27,7 @@ def summarise_segments(
     """What a segment adds to the state behind it, or to the gradient of the state before it.
 
     Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
-    the segment's sum of delta. A program takes BN states.
+    the segment's sum of step sizes. A program takes BN states.
     """
     groups = tl.cdiv(N, BN)  # side by side: they read the same rows
     at = (tl.program_id(0) // groups).to(tl.int64)
@@ -79,8 +79,13 @@ def summarise_segments(
     for j in tl.static_range(BN):
         n = first_state + j
         tl.store(additions + n * channels, states[j], mask=live_if(n < N, channel, channels))
-    if not BACKWARD and first_state == 0:
+    if first_state == 0:
         tl.store(spans + at * channels + channel, span, mask=channel < channels)
+
+
+@triton.jit
+def _compose(decay, added, next_decay, next_added):
+    return decay * next_decay, next_decay * added + next_added
 
 
 @triton.jit(do_not_specialize=["batch", "segments"])
@@ -88,7 +93,10 @@ def join_segments(
     additions, spans, rates, start, result, channels, batch, segments,
     N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
-    """The state that enters each segment, or the gradient of the state that leaves it."""
+    """The state that enters each segment, or the gradient of the state that leaves it.
+
+    SB runs of segments are joined side by side, then these runs, then each is walked again.
+    """
     sequence, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BE + tl.arange(0, BE)
     live = channel < channels
@@ -97,21 +105,40 @@ def join_segments(
     if start is not None:
         entry = start + (sequence * N + n) * channels + channel
         state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
-    for block in range(0, segments, SB):
-        decays, added = (), ()
-        for i in tl.static_range(SB):
-            index = tl.minimum(block + i, segments - 1)
-            at = sequence * segments + (segments - 1 - index if BACKWARD else index)
-            span = tl.load(spans + at * channels + channel, mask=live, other=0.0)
-            decays = decays + (tl.exp(span * rate),)
-            place = additions + (at * N + n) * channels + channel
-            added = added + (tl.load(place, mask=live, other=0.0),)
-        for i in tl.static_range(SB):
-            index = block + i
-            at = sequence * segments + (segments - 1 - index if BACKWARD else index)
-            place = result + (at * N + n) * channels + channel
-            tl.store(place, state, mask=live_if(index < segments, channel, channels))
-            state = decays[i] * state + added[i]
+    each = tl.cdiv(segments, SB)
+    begin = tl.arange(0, SB) * each
+    decay, added = tl.full([SB, BE], 1.0, tl.float32), tl.zeros([SB, BE], tl.float32)
+    for step in range(0, each):
+        at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
+        span = tl.load(spans + at * channels + channel[None, :], mask=inside, other=0.0)
+        offset = (at * N + n) * channels + channel[None, :]
+        more = tl.load(additions + offset, mask=inside, other=0.0)
+        decay, added = _compose(decay, added, tl.exp(span * rate[None, :]), more)
+    decay, added = tl.associative_scan((decay, added), 0, _compose)
+    at, inside = _rows_of(begin + each, sequence, segments, live, BACKWARD)
+    place = result + (at * N + n) * channels + channel[None, :]
+    tl.store(place, added + decay * state[None, :], mask=inside)
+    first = segments - 1 if BACKWARD else 0
+    edge = result + ((sequence * segments + first) * N + n) * channels + channel
+    tl.store(edge, state, mask=live)
+    tl.debug_barrier()
+    at, inside = _rows_of(begin, sequence, segments, live, BACKWARD)
+    place = result + (at * N + n) * channels + channel[None, :]
+    states = tl.load(place, mask=inside, other=0.0)
+    for step in range(0, each):
+        at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
+        span = tl.load(spans + at * channels + channel[None, :], mask=inside, other=0.0)
+        offset = (at * N + n) * channels + channel[None, :]
+        more = tl.load(additions + offset, mask=inside, other=0.0)
+        tl.store(result + offset, states, mask=inside)
+        states = tl.exp(span * rate[None, :]) * states + more
+
+
+@triton.jit
+def _rows_of(index, sequence, segments, live, BACKWARD: tl.constexpr):
+    """Where segments lie among all, given by their order of walking, and which there are."""
+    segment = segments - 1 - index if BACKWARD else index
+    return (sequence * segments + segment)[:, None], (index < segments)[:, None] & live[None, :]
 
 
 @triton.jit(do_not_specialize=["places", "blocks", "rows", "channels", "weight_programs"])

@@ -25,12 +25,13 @@ BLOCK = 128
 """Channels of a warp, at most."""
 STATES = 4
 """Of a program that summarises a segment."""
-ROWS = 32
-"""Segments whose summaries are asked for together."""
-PROGRAMS = 1584
-"""Warps of a GPU with 132 multiprocessors, at 12 each: segments are cut until there are so many."""
-REGISTERS = 168
-"""A thread's, backward: what leaves room for these 12 warps."""
+RUNS = 32
+"""Of segments, whose summaries are joined side by side."""
+FORWARD, BACKWARD = 2112, 1056
+"""Warps that a GPU of 132 multiprocessors runs at once, at 16 and 8 each: segments are cut until
+there are so many."""
+REGISTERS = 64
+"""A thread's that summarises a segment: 32 warps a multiprocessor, all there are."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
 SHARES = 1024
@@ -38,11 +39,11 @@ SHARES = 1024
 
 OPERATORS.define(
     "selective_scan_segments(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C, Tensor? D,"
-    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor, Tensor)"
+    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor)"
 )
 OPERATORS.define(
     "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
-    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor spans, Tensor? output_gradient,"
+    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor? output_gradient,"
     " Tensor? state_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,"
     " Tensor, Tensor)"
 )
@@ -70,18 +71,18 @@ def compute(
     return output.squeeze(0), state.squeeze(0).mT
 
 
-def _cut(x: Tensor) -> tuple[int, int]:
+def _cut(x: Tensor, programs: int) -> tuple[int, int]:
     """How many segments a sequence has, and how many tiles a segment."""
     members, batch, length, channels = x.shape
     tiles = ceil_div(length, TILE)
-    wanted = max(1, PROGRAMS // (members * batch * ceil_div(channels, BLOCK)))
+    wanted = max(1, programs // (members * batch * ceil_div(channels, BLOCK)))
     each = max(ceil_div(tiles, wanted), SHORTEST)
     return ceil_div(tiles, each), each
 
 
-def _sizes(x: Tensor) -> tuple[int, ...]:
+def _sizes(x: Tensor, programs: int) -> tuple[int, ...]:
     """Channels, length, batch, segments, and tiles a segment."""
-    return x.shape[3], x.shape[2], x.shape[1], *_cut(x)
+    return x.shape[3], x.shape[2], x.shape[1], *_cut(x, programs)
 
 
 def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
@@ -97,22 +98,14 @@ def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str,
     }
 
 
-def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
-    shape = (*x.shape[:2], _cut(x)[0], *rates.shape[1:])
+def _segment_states(x: Tensor, rates: Tensor, programs: int) -> Tensor:
+    shape = (*x.shape[:2], _cut(x, programs)[0], *rates.shape[1:])
     return x.new_empty(shape, dtype=torch.float32)
 
 
-def _room(x: Tensor, rates: Tensor) -> list[Tensor]:
-    """Of the output, the states before every tile, before or behind segments, and their spans."""
-    members, batch, length, channels = x.shape
-    segments, _ = _cut(x)
-    kept = torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float32
-    return [
-        x.new_empty(x.shape),
-        x.new_empty(members, batch, ceil_div(length, TILE), *rates.shape[1:], dtype=kept),
-        _segment_states(x, rates),
-        x.new_empty(members, batch, segments if segments > 1 else 0, channels, dtype=torch.float32),
-    ]
+def _tile_states(x: Tensor, rates: Tensor) -> Tensor:
+    shape = (*x.shape[:2], ceil_div(x.shape[2], TILE), *rates.shape[1:])
+    return x.new_empty(shape, dtype=None if x.dtype == torch.bfloat16 else torch.float32)
 
 
 def _channels(x: Tensor, like: Tensor | None) -> Tensor:
@@ -123,7 +116,7 @@ def _channels(x: Tensor, like: Tensor | None) -> Tensor:
 
 def _enter_segments(
     launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
-    weights: Tensor, spans: Tensor, start: Tensor | None, carried: Tensor, backward: bool,
+    weights: Tensor, start: Tensor | None, carried: Tensor, backward: bool,
 ) -> None:  # fmt: skip
     """What each segment starts from, from what the first one does."""
     from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
@@ -132,14 +125,16 @@ def _enter_segments(
     segments, N = carried.shape[2:4]
     constants = _constants(source, rates, delta_bias)
     additions = torch.empty_like(carried)
+    spans = carried.new_empty(members, batch, segments, channels)
+    sizes = _sizes(source, BACKWARD if backward else FORWARD)
     programs = members * batch * segments * ceil_div(N, STATES)
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
-        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source), **constants,
-        BN=STATES, BACKWARD=backward,
+        source, delta, delta_bias, rates, weights, additions, spans, *sizes, **constants,
+        BN=STATES, BACKWARD=backward, maxnreg=REGISTERS,
     )  # fmt: skip
-    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=1)(
+    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
         additions, spans, rates, start, carried, channels, batch, segments,
-        N=N, SB=ROWS, BE=32, BACKWARD=backward,
+        N=N, SB=RUNS, BE=32, BACKWARD=backward,
     )  # fmt: skip
 
 
@@ -158,23 +153,22 @@ def _scan(
     x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
         x, delta, rates, B, C, D, delta_bias, initial
     )
-    output, states, carried, spans = _room(x, rates)
+    output, states = torch.empty_like(x), _tile_states(x, rates)
+    carried = _segment_states(x, rates, FORWARD)
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     if segments == 1 and initial is not None:
         carried[:, :, 0] = initial
     with launching(x) as launch:
         if segments > 1:
-            _enter_segments(
-                launch, x, delta, delta_bias, rates, B, spans, initial, carried, False
-            )  # fmt: skip
+            _enter_segments(launch, x, delta, delta_bias, rates, B, initial, carried, False)
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
         given = int(segments > 1 or initial is not None)
         launch(scan_segments, *programs, warps=1)(
-            x, delta, rates, B, C, D, delta_bias, output, states, carried, *_sizes(x), given,
-            **constants, SKIP=D is not None,
+            x, delta, rates, B, C, D, delta_bias, output, states, carried,
+            *_sizes(x, FORWARD), given, **constants, SKIP=D is not None,
         )  # fmt: skip
-    return output, carried[:, :, -1].contiguous(), states, spans
+    return output, carried[:, :, -1].contiguous(), states
 
 
 def _scan_backward(
@@ -186,7 +180,6 @@ def _scan_backward(
     D: Tensor | None,
     delta_bias: Tensor | None,
     states: Tensor,
-    spans: Tensor,
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
@@ -200,7 +193,7 @@ def _scan_backward(
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
-    carried = _segment_states(x, rates)
+    carried = _segment_states(x, rates, BACKWARD)
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
@@ -213,14 +206,13 @@ def _scan_backward(
     with launching(x) as launch:
         if segments > 1:
             _enter_segments(
-                launch, output_gradient, delta, delta_bias, rates, C, spans, state_gradient,
-                carried, True,
-            )  # fmt: skip
+                launch, output_gradient, delta, delta_bias, rates, C, state_gradient, carried, True
+            )
         given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
-            dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
-            **constants, SKIP=D is not None, maxnreg=REGISTERS,
+            dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
+            **constants, SKIP=D is not None,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
@@ -250,8 +242,8 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: An
 
 
 def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    output, states, carried, spans = _room(x, rates)
-    return output, carried[:, :, -1].contiguous(), states, spans
+    final = x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
+    return x.new_empty(x.shape), final, _tile_states(x, rates)
 
 
 def _fake_backward(

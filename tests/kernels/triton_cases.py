@@ -106,8 +106,10 @@ def test_segments_side_by_side_equal_the_float64_recurrence(
 def test_segments_of_a_scan_equal_the_float64_recurrence(
     placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SCAN, "PROGRAMS", programs)
+    monkeypatch.setattr(SCAN, "FORWARD", programs)
+    monkeypatch.setattr(SCAN, "BACKWARD", programs)
     monkeypatch.setattr(SCAN, "SHORTEST", 2)
+    monkeypatch.setattr(SCAN, "RUNS", 2)
     error = check(*placed, torch.float32, DEVICE)
     assert error.ok, error
 
