@@ -186,10 +186,9 @@ def _scan_backward(
     from lengthwise.kernels.gpu_scan_kernels import scan_segments_back
     from lengthwise.kernels.gpu_scan_segments import add_shares
 
-    if output_gradient is None:
-        output_gradient = torch.zeros_like(x)
-    x, delta, B, C, D, delta_bias, output_gradient, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, B, C, D, delta_bias, output_gradient, state_gradient
+    dy = torch.zeros_like(x) if output_gradient is None else output_gradient.contiguous()
+    x, delta, B, C, D, delta_bias, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, B, C, D, delta_bias, state_gradient
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
@@ -205,12 +204,10 @@ def _scan_backward(
         carried[:, :, 0] = state_gradient
     with launching(x) as launch:
         if segments > 1:
-            _enter_segments(
-                launch, output_gradient, delta, delta_bias, rates, C, state_gradient, carried, True
-            )
+            _enter_segments(launch, dy, delta, delta_bias, rates, C, state_gradient, carried, True)
         given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
-            x, delta, rates, B, C, D, delta_bias, states, output_gradient, carried,
+            x, delta, rates, B, C, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
             **constants, SKIP=D is not None,
         )  # fmt: skip
