@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: one warp takes a block of channels of one time segment.
 
 A tile of BT tokens is a tuple of rows in registers, [BE] channels each, which the recurrence walks
-state by state; what goes from tile to tile, the state or its gradient, waits in memory. What a
-state needs is asked for one or two states ahead. Segments start from what
+state by state; what goes from tile to tile, the states or their gradients, stays in registers too.
+Backward, what a state needs is asked for one or two states ahead. Segments start from what
 `lengthwise.kernels.gpu_scan_segments` finds. States, their gradients and the rates are [.., N, E],
 so that channels are contiguous. EVEN: tiles and blocks of channels are all full, so nothing of
 them is masked.
@@ -82,6 +82,21 @@ def load_weights(rows, left, n, N: tl.constexpr, BT: tl.constexpr, EVEN: tl.cons
 
 
 @triton.jit
+def load_states(rows, channels, mask, N: tl.constexpr):
+    """[N, E] as a tuple of N rows, zeros where masked."""
+    states = ()
+    for n in tl.static_range(N):
+        states = states + (tl.load(rows + n * channels, mask=mask, other=0.0),)
+    return states
+
+
+@triton.jit
+def store_states(rows, channels, live, states, N: tl.constexpr):
+    for n in tl.static_range(N):
+        tl.store(rows + n * channels, states[n].to(rows.dtype.element_ty), mask=live)
+
+
+@triton.jit
 def _add_four(a, b, c, d, e, f, g, h):
     return a + e, b + f, c + g, d + h
 
@@ -114,7 +129,7 @@ def scan_segments(
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
     SOFT: tl.constexpr,
 ):  # fmt: skip
-    """The output and the state at the start of every tile.
+    """The output and the states before every tile.
 
     `carried` [S, segments, N, E] holds the state before a segment, or nothing yet unless `given`,
     and is left with the state behind it.
@@ -135,11 +150,13 @@ def scan_segments(
     carried += at * N * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
+    held = load_states(carried, channels, live & (given > 0), N)
     for tile in range(begin, end):
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
         rows, writes, reads = first * channels, B + first * N, C + first * N
         here = states + tl.cast(tile, tl.int64) * N * channels
+        store_states(here, channels, live, held, N)
         steps, written, read = (), (), ()
         for i in tl.static_range(BT):
             step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
@@ -147,28 +164,21 @@ def scan_segments(
             steps = steps + (step,)
             written = written + (step * value,)
             read = read + (skip * value,)
-        has_state = live_if((tile > begin) | (given > 0), channel, channels)
-        next_rate = tl.load(rates, mask=live, other=0.0)
-        next_state = tl.load(carried, mask=has_state, other=0.0)
-        next_write = load_weights(writes, left, 0, N, BT, EVEN)
-        next_read = load_weights(reads, left, 0, N, BT, EVEN)
-        for n in range(N):
-            rate, state, write, weight = next_rate * LOG2E, next_state, next_write, next_read
-            after = tl.minimum(n + 1, N - 1)
-            next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
-            next_state = tl.load(carried + after * channels, mask=has_state, other=0.0)
-            next_write = load_weights(writes, left, after, N, BT, EVEN)
-            next_read = load_weights(reads, left, after, N, BT, EVEN)
-            tl.debug_barrier()  # or the compiler asks for them only where they are needed
-            tl.store(here + n * channels, state.to(states.dtype.element_ty), mask=live)
-            sums = ()
+        after = ()
+        for n in tl.static_range(N):
+            rate = tl.load(rates + n * channels, mask=live, other=0.0) * LOG2E
+            write = load_weights(writes, left, n, N, BT, EVEN)
+            weight = load_weights(reads, left, n, N, BT, EVEN)
+            state, sums = held[n], ()
             for i in tl.static_range(BT):
                 state = tl.exp2(steps[i] * rate) * state + written[i] * write[i]
                 sums = sums + (read[i] + state * weight[i],)
             read = sums
-            tl.store(carried + n * channels, state, mask=live)
+            after = after + (state,)
+        held = after
         for i in tl.static_range(BT):
             store_row(output + rows, i, left, channel, channels, read[i], EVEN)
+    store_states(carried, channels, live, held, N)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -177,7 +187,7 @@ def scan_segments_back(
     dx, ddelta, weight_shares, rate_shares,
     channels, length, batch, segments, tiles, given,
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
-    SOFT: tl.constexpr,
+    SOFT: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """All gradients; shares of those that sum over channels, or over time and sequences.
 
@@ -209,6 +219,7 @@ def scan_segments_back(
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
     of_skip = tl.zeros([BE], tl.float32)
     of_bias = tl.zeros([BE], tl.float32)
+    held = load_states(carried, channels, live & (given > 0), N)
     for index in range(0, end - begin):
         tile = end - 1 - index
         first = tl.cast(tile, tl.int64) * BT
@@ -226,50 +237,51 @@ def scan_segments_back(
             of_skip += dy * value
             of_written = of_written + (tl.zeros([BE], tl.float32),)
             of_exponent = of_exponent + (tl.zeros([BE], tl.float32),)
-        has_gradient = live_if((index > 0) | (given > 0), channel, channels)
         has_share = live_if(index > 0, channel, channels)
         next_rate = tl.load(rates, mask=live, other=0.0)
         next_state = tl.load(here, mask=live, other=0.0)
         far_state = tl.load(here + tl.minimum(1, N - 1) * channels, mask=live, other=0.0)
-        next_behind = tl.load(carried, mask=has_gradient, other=0.0)
         next_share = tl.load(rate_shares, mask=has_share, other=0.0)
         next_write = load_weights(B + weights, left, 0, N, BT, EVEN)
         next_read = load_weights(C + weights, left, 0, N, BT, EVEN)
-        for n in range(N):
-            rate, behind, share = next_rate, next_behind, next_share
-            state, next_state = next_state.to(tl.float32), far_state
-            write, read = next_write, next_read
-            after = tl.minimum(n + 1, N - 1)
-            next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
-            farther = here + tl.minimum(n + 2, N - 1) * channels
-            far_state = tl.load(farther, mask=live, other=0.0)
-            next_behind = tl.load(carried + after * channels, mask=has_gradient, other=0.0)
-            next_share = tl.load(rate_shares + after * channels, mask=has_share, other=0.0)
-            next_write = load_weights(B + weights, left, after, N, BT, EVEN)
-            next_read = load_weights(C + weights, left, after, N, BT, EVEN)
-            tl.debug_barrier()
-            decays, remains, of_C = (), (), ()
-            for i in tl.static_range(BT):
-                decay = tl.exp2(steps[i] * (rate * LOG2E))
-                remaining = decay * state
-                state = remaining + written[i] * write[i]
-                decays = decays + (decay,)
-                remains = remains + (remaining,)
-                of_C = of_C + (dys[i] * state,)
-            store_sums(dC + weights, left, n, of_C, N, EVEN)
-            sums, exponent_sums, of_B = (), (), ()
-            for i in tl.static_range(BT - 1, -1, -1):
-                gradient = behind + dys[i] * read[i]
-                of_B = (gradient * written[i],) + of_B
-                of_remaining = gradient * remains[i]
-                sums = (of_written[i] + gradient * write[i],) + sums
-                exponent_sums = (of_exponent[i] + of_remaining * rate,) + exponent_sums
-                share += of_remaining * steps[i]
-                behind = gradient * decays[i]
-            of_written, of_exponent = sums, exponent_sums
-            store_sums(dB + weights, left, n, of_B, N, EVEN)
-            tl.store(rate_shares + n * channels, share, mask=live)
-            tl.store(carried + n * channels, behind, mask=live)
+        for group in range(0, N, BN):
+            after_group = ()
+            for j in tl.static_range(BN):
+                n = group + j
+                rate, behind, share = next_rate, held[j], next_share
+                state, next_state = next_state.to(tl.float32), far_state
+                write, read = next_write, next_read
+                after = tl.minimum(n + 1, N - 1)
+                next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
+                farther = here + tl.minimum(n + 2, N - 1) * channels
+                far_state = tl.load(farther, mask=live, other=0.0)
+                next_share = tl.load(rate_shares + after * channels, mask=has_share, other=0.0)
+                next_write = load_weights(B + weights, left, after, N, BT, EVEN)
+                next_read = load_weights(C + weights, left, after, N, BT, EVEN)
+                tl.debug_barrier()
+                decays, remains, of_C = (), (), ()
+                for i in tl.static_range(BT):
+                    decay = tl.exp2(steps[i] * (rate * LOG2E))
+                    remaining = decay * state
+                    state = remaining + written[i] * write[i]
+                    decays = decays + (decay,)
+                    remains = remains + (remaining,)
+                    of_C = of_C + (dys[i] * state,)
+                store_sums(dC + weights, left, n, of_C, N, EVEN)
+                sums, exponent_sums, of_B = (), (), ()
+                for i in tl.static_range(BT - 1, -1, -1):
+                    gradient = behind + dys[i] * read[i]
+                    of_B = (gradient * written[i],) + of_B
+                    of_remaining = gradient * remains[i]
+                    sums = (of_written[i] + gradient * write[i],) + sums
+                    exponent_sums = (of_exponent[i] + of_remaining * rate,) + exponent_sums
+                    share += of_remaining * steps[i]
+                    behind = gradient * decays[i]
+                of_written, of_exponent = sums, exponent_sums
+                store_sums(dB + weights, left, n, of_B, N, EVEN)
+                tl.store(rate_shares + n * channels, share, mask=live)
+                after_group = after_group + (behind,)
+            held = held[BN:] + after_group  # the states turn: a loop finds its own in front
         for i in tl.static_range(BT):
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             of_x = of_written[i] * steps[i] + skip * dys[i]
@@ -282,5 +294,6 @@ def scan_segments_back(
                 of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
             store_row(dx + rows, i, left, channel, channels, of_x, EVEN)
             store_row(ddelta + rows, i, left, channel, channels, of_delta, EVEN)
+    store_states(carried, channels, live, held, N)
     tl.store(rate_shares + N * channels, of_skip, mask=live)
     tl.store(rate_shares + (N + 1) * channels, of_bias, mask=live)

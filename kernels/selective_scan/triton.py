@@ -7,6 +7,7 @@ otherwise it takes three and four. The kernels are in `lengthwise.kernels.gpu_sc
 `gpu_scan_segments`.
 """
 
+from math import gcd
 from typing import Any
 
 import torch
@@ -21,17 +22,17 @@ PREFERENCE = 30
 TILE = 4
 """Tokens whose rows one warp holds in registers: as many as the kernels sum side by side. The state
 is kept before each tile, in bfloat16 if x is."""
-BLOCK = 128
-"""Channels of a warp, at most."""
+BLOCK, HELD = 128, 2048
+"""Channels and states of a warp, at most; it takes 32 channels at least."""
 STATES = 4
-"""Of a program that summarises a segment."""
+"""Of a program that summarises a segment, and of a turn of the loop over them backward."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
-FORWARD, BACKWARD = 2112, 1056
-"""Warps that a GPU of 132 multiprocessors runs at once, at 16 and 8 each: segments are cut until
+FORWARD, BACKWARD = 1584, 1056
+"""Warps that a GPU of 132 multiprocessors runs at once, at 12 and 8 each: segments are cut until
 there are so many."""
-REGISTERS = 64
-"""A thread's that summarises a segment: 32 warps a multiprocessor, all there are."""
+REGISTERS, SUMMARY_REGISTERS = 168, 64
+"""A thread's forward, and where it summarises a segment: for 12 and 32 warps a multiprocessor."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
 SHARES = 1024
@@ -130,7 +131,7 @@ def _enter_segments(
     programs = members * batch * segments * ceil_div(N, STATES)
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
         source, delta, delta_bias, rates, weights, additions, spans, *sizes, **constants,
-        BN=STATES, BACKWARD=backward, maxnreg=REGISTERS,
+        BN=STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
     )  # fmt: skip
     launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
         additions, spans, rates, start, carried, channels, batch, segments,
@@ -167,6 +168,7 @@ def _scan(
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, B, C, D, delta_bias, output, states, carried,
             *_sizes(x, FORWARD), given, **constants, SKIP=D is not None,
+            maxnreg=REGISTERS,
         )  # fmt: skip
     return output, carried[:, :, -1].contiguous(), states
 
@@ -209,7 +211,7 @@ def _scan_backward(
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
-            **constants, SKIP=D is not None,
+            **constants, SKIP=D is not None, BN=gcd(N, STATES),
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
