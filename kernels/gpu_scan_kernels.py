@@ -150,7 +150,7 @@ def scan_segments(
     carried += at * N * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
-    held = load_states(carried, channels, live & (given > 0), N)
+    held = load_states(carried, channels, live_if(given > 0, channel, channels), N)
     for tile in range(begin, end):
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
@@ -219,7 +219,7 @@ def scan_segments_back(
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
     of_skip = tl.zeros([BE], tl.float32)
     of_bias = tl.zeros([BE], tl.float32)
-    held = load_states(carried, channels, live & (given > 0), N)
+    held = load_states(carried, channels, live_if(given > 0, channel, channels), N)
     for index in range(0, end - begin):
         tile = end - 1 - index
         first = tl.cast(tile, tl.int64) * BT

@@ -88,10 +88,11 @@ def _sizes(x: Tensor, programs: int) -> tuple[int, ...]:
 
 def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
     length, channels = x.shape[2:]
-    width = min(BLOCK, block(channels, 32))
+    N = rates.shape[1]
+    width = min(BLOCK, block(channels, 32), max(32, HELD // block(N)))
     even = length % TILE == 0 and channels % width == 0
     return {
-        "N": rates.shape[1],
+        "N": N,
         "BT": TILE,
         "BE": width,
         "EVEN": even,
