@@ -6,6 +6,7 @@ recurrence are held against the chunked form in float64, which the same check ho
 recurrence at shorter lengths.
 """
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def grid() -> Iterator[tuple[Case, int, int]]:
         (1, 65536, 32, 16),
     ):
         yield scan(channels, states), batch, length
+        yield scan(channels, states, bias=True), batch, length
     for batch, length, channels, width in (
         (2, 1, 8, 4),
         (2, 131, 40, 4),
@@ -117,11 +119,11 @@ def _check_index(index: int, dtype: torch.dtype) -> Error:
     return check(*list(grid())[index], dtype, "cuda")
 
 
-def check_all(workers: int = 8) -> list[Error]:
-    """The grid in float32, bfloat16 and float16, in processes side by side.
+def check_all() -> list[Error]:
+    """The grid in float32, bfloat16 and float16, in a process a core, 16 at most.
 
     The time goes into compiling each head size, and into the step-by-step recurrence.
     """
     pairs = [(index, dtype) for index in range(len(list(grid()))) for dtype in TOLERANCE]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(16, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
         return list(pool.map(_check_index, *zip(*pairs, strict=True)))
