@@ -113,13 +113,9 @@ def store_sums(rows, left, n, summands, N: tl.constexpr, EVEN: tl.constexpr):
 
 
 @triton.jit
-def store_row(rows, index, left, channel, channels, row, EVEN: tl.constexpr):
-    place = rows + index * channels + channel
-    row = row.to(rows.dtype.element_ty)
-    if EVEN:
-        tl.store(place, row)
-    else:
-        tl.store(place, row, mask=live_if(index < left, channel, channels))
+def store_row(rows, index, left, channel, channels, row):
+    inside = live_if(index < left, channel, channels)
+    tl.store(rows + index * channels + channel, row.to(rows.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -127,7 +123,7 @@ def scan_segments(
     x, delta, rates, B, C, D, delta_bias, output, states, carried,
     channels, length, batch, segments, tiles, given,
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
-    SOFT: tl.constexpr,
+    SOFT: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """The output and the states before every tile.
 
@@ -164,20 +160,22 @@ def scan_segments(
             steps = steps + (step,)
             written = written + (step * value,)
             read = read + (skip * value,)
-        after = ()
-        for n in tl.static_range(N):
-            rate = tl.load(rates + n * channels, mask=live, other=0.0) * LOG2E
-            write = load_weights(writes, left, n, N, BT, EVEN)
-            weight = load_weights(reads, left, n, N, BT, EVEN)
-            state, sums = held[n], ()
-            for i in tl.static_range(BT):
-                state = tl.exp2(steps[i] * rate) * state + written[i] * write[i]
-                sums = sums + (read[i] + state * weight[i],)
-            read = sums
-            after = after + (state,)
-        held = after
+        for group in range(0, N, BN):
+            after = ()
+            for j in tl.static_range(BN):
+                n = group + j
+                rate = tl.load(rates + n * channels, mask=live, other=0.0) * LOG2E
+                write = load_weights(writes, left, n, N, BT, EVEN)
+                weight = load_weights(reads, left, n, N, BT, EVEN)
+                state, sums = held[j], ()
+                for i in tl.static_range(BT):
+                    state = tl.exp2(steps[i] * rate) * state + written[i] * write[i]
+                    sums = sums + (read[i] + state * weight[i],)
+                read = sums
+                after = after + (state,)
+            held = held[BN:] + after  # the states turn: a loop finds its own in front
         for i in tl.static_range(BT):
-            store_row(output + rows, i, left, channel, channels, read[i], EVEN)
+            store_row(output + rows, i, left, channel, channels, read[i])
     store_states(carried, channels, live, held, N)
 
 
@@ -281,7 +279,7 @@ def scan_segments_back(
                 store_sums(dB + weights, left, n, of_B, N, EVEN)
                 tl.store(rate_shares + n * channels, share, mask=live)
                 after_group = after_group + (behind,)
-            held = held[BN:] + after_group  # the states turn: a loop finds its own in front
+            held = held[BN:] + after_group
         for i in tl.static_range(BT):
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             of_x = of_written[i] * steps[i] + skip * dys[i]
@@ -292,8 +290,8 @@ def scan_segments_back(
                 root = tl.rsqrt(1.0 + small)
                 of_delta *= tl.where(z < 0.0, small, 1.0) * root * root
                 of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
-            store_row(dx + rows, i, left, channel, channels, of_x, EVEN)
-            store_row(ddelta + rows, i, left, channel, channels, of_delta, EVEN)
+            store_row(dx + rows, i, left, channel, channels, of_x)
+            store_row(ddelta + rows, i, left, channel, channels, of_delta)
     store_states(carried, channels, live, held, N)
     tl.store(rate_shares + N * channels, of_skip, mask=live)
     tl.store(rate_shares + (N + 1) * channels, of_bias, mask=live)

@@ -25,7 +25,7 @@ is kept before each tile, in bfloat16 if x is."""
 BLOCK, HELD = 128, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 STATES = 4
-"""Of a program that summarises a segment, and of a turn of the loop over them backward."""
+"""Of a program that summarises a segment, and of a turn of the loop over them elsewhere."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
 FORWARD, BACKWARD = 1584, 1056
@@ -169,7 +169,7 @@ def _scan(
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, B, C, D, delta_bias, output, states, carried,
             *_sizes(x, FORWARD), given, **constants, SKIP=D is not None,
-            maxnreg=REGISTERS,
+            BN=gcd(constants["N"], STATES), maxnreg=REGISTERS,
         )  # fmt: skip
     return output, carried[:, :, -1].contiguous(), states
 
