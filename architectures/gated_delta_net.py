@@ -12,7 +12,7 @@ from lengthwise.architectures.layers import (
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_delta_rule, l2_norm, linear_parts
+from lengthwise.kernels import gated_delta_rule, linear_parts, unit_heads
 from torch import Tensor, nn
 
 
@@ -56,11 +56,8 @@ class GatedDeltaNet(Mixer):
         sizes = [3 * self.width, self.width, self.heads, self.heads]
         qkv, gate, beta, time_step = linear_parts(x, self.project.weight, sizes)
         qkv, recent = self.convolution(qkv, recent)
-        q, k, v = (split_heads(each, self.heads) for each in qkv.chunk(3, -1))
         mixed, memory = gated_delta_rule(
-            l2_norm(q),
-            l2_norm(k),
-            v,
+            *unit_heads(qkv, self.heads),
             beta.sigmoid(),
             -self.A_log.exp() * F.softplus(time_step + self.dt_bias),
             initial_state=memory,

@@ -15,6 +15,7 @@ from lengthwise.kernels.rms_norm import rms_norm
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
 from lengthwise.kernels.swiglu import swiglu
+from lengthwise.kernels.unit_heads import unit_heads
 
 __all__ = [
     "BackendUnavailableError",
@@ -34,6 +35,7 @@ __all__ = [
     "session",
     "softmax_attention",
     "swiglu",
+    "unit_heads",
 ]
 
 
