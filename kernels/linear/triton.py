@@ -18,15 +18,13 @@ from lengthwise.kernels.linear.gradients import (
     readable,
     shares,
 )
-from lengthwise.kernels.members import alone
+from lengthwise.kernels.members import alone, join, part
 from lengthwise.kernels.registration import OPERATORS, register
 from lengthwise.kernels.shapes import autocast_dtype
 from torch import Tensor
 
 PREFERENCE = 30
-OPERATORS.define(
-    "stacked_linear(Tensor x, Tensor weight, Tensor factor, Tensor? bias, int[] sizes) -> Tensor[]"
-)
+
 OPERATORS.define(
     "stacked_linear_backward(Tensor x, Tensor weight, Tensor factor, Tensor? bias,"
     " Tensor[] gradients) -> (Tensor, Tensor, Tensor)"
@@ -44,23 +42,44 @@ def compute(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]) ->
     factor = weight.detach().to(x.dtype)
     if len(sizes) > 1 and weight.shape[0] % EVEN:
         factor = F.pad(factor, (0, 0, 0, -weight.shape[0] % EVEN))
-    parts = torch.ops.lengthwise.stacked_linear(*alone(x, weight, factor, bias), sizes)
+    parts = _Projection.apply(*alone(x, weight, factor, bias), sizes)
     return tuple(each.squeeze(0) for each in parts)
 
 
-def _project(
-    x: Tensor, _weight: Tensor, factor: Tensor, bias: Tensor | None, sizes: list[int]
-) -> list[Tensor]:
-    if bias is None:
-        output = torch.bmm(x, factor.mT)
-    else:
-        output = torch.baddbmm(bias.to(x.dtype)[:, None], x, factor.mT)
-    return _cut(output, sizes)
+class _Projection(torch.autograd.Function):
+    """A stack of products, cut. An operator of torch's library may not return parts of a tensor."""
 
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, factor: Tensor, bias: Tensor | None, sizes: list[int]
+    ) -> tuple[Tensor, ...]:
+        if bias is None:
+            output = torch.bmm(x, factor.mT)
+        else:
+            output = torch.baddbmm(bias.to(x.dtype)[:, None], x, factor.mT)
+        padding = factor.shape[1] - weight.shape[1]
+        return output.split([*sizes, padding], -1)[: len(sizes)]
 
-def _cut(output: Tensor, sizes: list[int]) -> list[Tensor]:
-    padding = output.shape[-1] - sum(sizes)
-    return list(output.split([*sizes, padding], -1)[: len(sizes)])
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs[:4])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        *_, bias = inputs = ctx.saved_tensors
+        backward = torch.ops.lengthwise.stacked_linear_backward
+        dx, dweight, dbias = backward(*inputs, list(gradients))
+        return dx, dweight, None, None if bias is None else dbias, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+        members, (*tensors, sizes) = info.batch_size, args
+        stacked = [
+            None if each is None else join(each, dim, members)
+            for each, dim in zip(tensors, in_dims[:4], strict=True)
+        ]
+        parts = _Projection.apply(*stacked, sizes)
+        return tuple(part(each, members) for each in parts), (0,) * len(sizes)
 
 
 def _backward(
@@ -78,22 +97,6 @@ def _backward(
     return dx, dweight, dweight.new_empty(0) if bias is None else of_bias.sum(1).to(bias.dtype)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # noqa: ARG001
-    ctx.save_for_backward(*inputs[:4])
-
-
-def _differentiate(ctx: Any, gradients: list[Tensor]) -> Any:
-    *_, bias = inputs = ctx.saved_tensors
-    dx, dweight, dbias = torch.ops.lengthwise.stacked_linear_backward(*inputs, gradients)
-    return dx, dweight, None, None if bias is None else dbias, None
-
-
-def _fake(
-    x: Tensor, _weight: Tensor, factor: Tensor, _bias: Tensor | None, sizes: list[int]
-) -> list[Tensor]:
-    return _cut(x.new_empty(*x.shape[:2], factor.shape[1]), sizes)
-
-
 def _fake_backward(
     x: Tensor, weight: Tensor, _factor: Tensor, bias: Tensor | None, _gradients: list[Tensor]
 ) -> tuple[Tensor, ...]:
@@ -101,12 +104,4 @@ def _fake_backward(
     return x.new_empty(x.shape), weight.new_empty(weight.shape), of_bias
 
 
-register(
-    "stacked_linear",
-    _project,
-    _fake,
-    devices=DEVICES,
-    remember=_remember,
-    differentiate=_differentiate,
-)
 register("stacked_linear_backward", _backward, _fake_backward, devices=DEVICES)

@@ -161,6 +161,22 @@ def test_parts_are_read_where_they_lie_as_far_as_that_pays() -> None:
     assert GRADIENTS.in_one_pass(x.half(), [each.half() for each in gradients]) is None
 
 
+# torch's own tracing of an autograd function.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_parts_compile_into_one_graph() -> None:
+    x, weight, _ = problem(1, 50, 24, 30)
+    leaves = [each[0].requires_grad_() for each in (x, weight)]
+
+    def run(*each: Tensor) -> Tensor:
+        first, second = linear_parts(*each, [24, 6], backend="triton")
+        return first.sin().sum() + second.cos().sum()
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    found = torch.autograd.grad(compiled(*leaves), leaves)
+    expected = torch.autograd.grad(run(*leaves), leaves)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32")])
 def test_the_gradient_of_weight_is_multiplied_as_torch_multiplies(
     precision: Precision, expected: str, monkeypatch: pytest.MonkeyPatch
