@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from lengthwise.architectures.layers import Linear, check_positive, head_size, split_heads
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import softmax_attention
+from lengthwise.kernels import linear_parts, softmax_attention
 from torch import Tensor, nn
 
 BIAS_ROWS = 1024
@@ -61,7 +61,7 @@ class Attention(Mixer):
             x = x + self.places[seen : seen + x.shape[1]].to(x.dtype)
         q, k, v = (
             split_heads(each, self.heads).transpose(1, 2)
-            for each in self.project(x).chunk(3, dim=-1)
+            for each in linear_parts(x, self.project.weight, [self.width] * 3)
         )
         if self.positions == "rope":
             q, k = (rotate(each, seen, self.rope_base) for each in (q, k))

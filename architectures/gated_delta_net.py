@@ -8,12 +8,11 @@ from lengthwise.architectures.layers import (
     ShortConvolution,
     check_positive,
     head_size,
-    project_apart,
     split_heads,
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_delta_rule, l2_norm
+from lengthwise.kernels import gated_delta_rule, linear_parts, unit_heads
 from torch import Tensor, nn
 
 
@@ -55,13 +54,10 @@ class GatedDeltaNet(Mixer):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         recent, memory = (None, None) if state is None else state
         sizes = [3 * self.width, self.width, self.heads, self.heads]
-        qkv, gate, beta, time_step = project_apart(x, self.project.weight, sizes)
+        qkv, gate, beta, time_step = linear_parts(x, self.project.weight, sizes)
         qkv, recent = self.convolution(qkv, recent)
-        q, k, v = (split_heads(each, self.heads) for each in qkv.chunk(3, -1))
         mixed, memory = gated_delta_rule(
-            l2_norm(q),
-            l2_norm(k),
-            v,
+            *unit_heads(qkv, self.heads),
             beta.sigmoid(),
             -self.A_log.exp() * F.softplus(time_step + self.dt_bias),
             initial_state=memory,

@@ -1,10 +1,8 @@
 """The pieces that mixers share: projection, norm, short convolution, splitting into heads."""
 
 import math
-from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from lengthwise.kernels import causal_conv1d, linear, rms_norm
 from torch import Tensor, nn
 
@@ -14,16 +12,6 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         return linear(input, self.weight, self.bias)
-
-
-def project_apart(x: Tensor, weight: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """x weightᵀ, cut into parts of the given sizes along the last dimension.
-
-    The parts stand in rows of a multiple of 16 numbers: a GPU reads and multiplies uneven rows at
-    half speed, also on the way back.
-    """
-    padding = -weight.shape[0] % 16
-    return linear(x, F.pad(weight, (0, 0, 0, padding))).split([*sizes, padding], -1)[:-1]
 
 
 class RMSNorm(nn.Module):

@@ -5,7 +5,7 @@ from typing import Literal
 import torch.nn.functional as F
 from lengthwise.architectures.layers import Linear, ShortConvolution, head_size, split_heads
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_linear_attention
+from lengthwise.kernels import gated_linear_attention, linear_parts
 from torch import Tensor
 
 
@@ -49,10 +49,13 @@ class LinearAttention(Mixer):
         self.convolution = ShortConvolution(3 * width, conv_size) if conv_size else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        qkv, recent = self.project(x), []
-        if self.convolution is not None:
-            qkv, *recent = self.convolution(qkv, None if state is None else state[0])
-        q, k, v = (split_heads(each, self.heads) for each in qkv.chunk(3, -1))
+        if self.convolution is None:
+            qkv, recent = linear_parts(x, self.project.weight, [self.width] * 3), []
+        else:
+            joined = self.project(x)
+            joined, *recent = self.convolution(joined, None if state is None else state[0])
+            qkv = joined.chunk(3, -1)
+        q, k, v = (split_heads(each, self.heads) for each in qkv)
         mixed, final = gated_linear_attention(
             F.elu(q) + 1,
             F.elu(k) + 1,

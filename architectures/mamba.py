@@ -7,11 +7,10 @@ from lengthwise.architectures.layers import (
     Linear,
     ShortConvolution,
     check_positive,
-    project_apart,
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import linear, selective_scan, swiglu
+from lengthwise.kernels import linear, linear_parts, selective_scan, swiglu
 from torch import Tensor, nn
 
 
@@ -58,10 +57,10 @@ class Mamba(Mixer):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         recent, hidden = (None, None) if state is None else state
-        inputs, gate = self.project(x).chunk(2, -1)
+        inputs, gate = linear_parts(x, self.project.weight, [self.inner, self.inner])
         inputs, recent = self.convolution(inputs, recent)
         sizes = [self.time_step_rank, self.state_size, self.state_size]
-        low_rank, B, C = project_apart(inputs, self.select.weight, sizes)
+        low_rank, B, C = linear_parts(inputs, self.select.weight, sizes)
         delta = linear(low_rank, self.time_step.weight)
         A = -self.A_log.exp()
         mixed, hidden = selective_scan(

@@ -9,12 +9,13 @@ from lengthwise.kernels.embedding import embedding
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
 from lengthwise.kernels.l2_norm import l2_norm
-from lengthwise.kernels.linear import linear
+from lengthwise.kernels.linear import linear, linear_parts
 from lengthwise.kernels.linear_cross_entropy import linear_cross_entropy
 from lengthwise.kernels.rms_norm import rms_norm
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
 from lengthwise.kernels.swiglu import swiglu
+from lengthwise.kernels.unit_heads import unit_heads
 
 __all__ = [
     "BackendUnavailableError",
@@ -27,12 +28,14 @@ __all__ = [
     "l2_norm",
     "linear",
     "linear_cross_entropy",
+    "linear_parts",
     "operators",
     "rms_norm",
     "selective_scan",
     "session",
     "softmax_attention",
     "swiglu",
+    "unit_heads",
 ]
 
 

@@ -10,5 +10,7 @@ def refusal(*_args: object) -> None:
     """Computes everything."""
 
 
-def compute(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.linear(x, weight, bias)
+def compute(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]) -> tuple[Tensor, ...]:
+    output = F.linear(x, weight, bias)
+    # Cutting into one part would copy the gradient.
+    return (output,) if len(sizes) == 1 else output.split(sizes, -1)

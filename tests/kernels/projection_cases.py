@@ -3,7 +3,9 @@
 `test_triton.py` runs them in a process of their own.
 """
 
+import importlib
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +13,10 @@ from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.harness.bench.kernels.check import TOLERANCE
 from lengthwise.harness.precision import float32_products
 from lengthwise.harness.settings import Precision
-from lengthwise.kernels import gpu, linear
+from lengthwise.kernels import gpu, linear, linear_parts
 from torch import Tensor
 
+GRADIENTS: Any = importlib.import_module("lengthwise.kernels.linear.gradients")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 each_dtype = pytest.mark.parametrize(
     "dtype", [torch.float32, torch.float16], ids=["float32", "float16"]
@@ -94,6 +97,84 @@ def test_leading_dimensions_are_joined() -> None:
     x, weight, _ = problem(1, 60, 8, 5)
     apart = linear(x.view(3, 4, 5, 8), weight[0], backend="triton")
     assert torch.equal(apart, linear(x[0], weight[0], backend="triton").view(3, 4, 5, 5))
+
+
+def parts_and_gradients(
+    backend: str, sizes: list[int], x: Tensor, weight: Tensor, used: int | None = None
+) -> list[Tensor]:
+    """Of every member; the loss reads the first `used` parts."""
+    leaves = [each.detach().requires_grad_() for each in (x, weight)]
+    parts = torch.func.vmap(partial(linear_parts, sizes=sizes, backend=backend))(*leaves)
+    losses = [
+        (each.double() * torch.linspace(1, -2, each[0].numel()).to(x.device).view_as(each[0])).sum()
+        for each in parts[:used]
+    ]
+    gradients = torch.autograd.grad(torch.stack(losses).sum(), leaves)
+    return [*(each.detach() for each in parts), *gradients]
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "sizes",
+    [[64, 24, 1, 1], [4, 16, 16], [160, 40], [1, 40, 2, 3, 30], [5, 3, 24], [3, 45], [23]],
+    ids=str,
+)
+def test_parts_and_gradients_equal_float64(sizes: list[int], dtype: torch.dtype) -> None:
+    x, weight = (each.to(dtype) for each in problem(2, 150, 24, sum(sizes))[:2])
+    found = parts_and_gradients("triton", sizes, x, weight)
+    expected = parts_and_gradients("reference", sizes, x.double(), weight.double())
+    for one, exact in zip(found, expected, strict=True):
+        assert one.dtype == dtype
+        assert relative_error(one, exact, dtype) <= TOLERANCE[dtype]
+
+
+def test_a_part_that_no_loss_reads_has_a_gradient_of_zeros() -> None:
+    x, weight, _ = problem(2, 50, 24, 30)
+    found = parts_and_gradients("triton", [24, 6], x, weight, used=1)
+    expected = parts_and_gradients("reference", [24, 6], x, weight, used=1)
+    torch.testing.assert_close(found, expected)
+    assert not found[-1][:, 24:].any()
+
+
+def test_parts_are_read_where_they_lie_as_far_as_that_pays() -> None:
+    gradients = [torch.randn(2, 9, size) for size in (24, 160, 6, 1, 1)]
+    x = torch.randn(2, 9, 24)
+    *wide, last = GRADIENTS.in_passes(x, gradients)
+    assert [each.gradient.data_ptr() for each in wide] == [
+        each.data_ptr() for each in gradients[:2]
+    ]
+    assert torch.equal(last.gradient, torch.cat(gradients[2:], -1))
+    assert [(each.start, each.size) for each in (*wide, last)] == [(0, 24), (24, 160), (184, 8)]
+    assert GRADIENTS.in_one_pass(x, gradients) is None
+    half = [each.half() for each in gradients[1:]]
+    *even, last = GRADIENTS.in_one_pass(x.half(), half)
+    assert [each.gradient.data_ptr() for each in even] == [
+        each.data_ptr() for each in (half[0], half[0][..., 128:], half[1])
+    ]
+    assert torch.equal(last.gradient, torch.cat(half[2:], -1))
+    assert [(each.start, each.size) for each in (*even, last)] == [
+        (0, 128),
+        (128, 32),
+        (160, 6),
+        (166, 2),
+    ]
+    assert GRADIENTS.in_one_pass(x.half(), [each.half() for each in gradients]) is None
+
+
+# torch's own tracing of an autograd function.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_parts_compile_into_one_graph() -> None:
+    x, weight, _ = problem(1, 50, 24, 30)
+    leaves = [each[0].requires_grad_() for each in (x, weight)]
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        first, second = linear_parts(x, weight, [24, 6], backend="triton")
+        return first.sin().sum() + second.cos().sum()
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    found = torch.autograd.grad(compiled(*leaves), leaves)
+    expected = torch.autograd.grad(run(*leaves), leaves)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32")])

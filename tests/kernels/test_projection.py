@@ -3,13 +3,26 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from lengthwise.kernels import linear
+from lengthwise.kernels import linear, linear_parts
 
 
 def test_it_is_torch_s_product() -> None:
     x, weight, bias = torch.randn(2, 3, 5), torch.randn(7, 5), torch.randn(7)
     torch.testing.assert_close(linear(x, weight, bias), F.linear(x, weight, bias))
     assert linear(x[0, 0], weight).shape == (7,)
+
+
+def test_parts_are_cut_from_the_whole() -> None:
+    x, weight = torch.randn(2, 3, 5), torch.randn(7, 5)
+    parts = linear_parts(x, weight, [4, 1, 2])
+    assert [each.shape for each in parts] == [(2, 3, 4), (2, 3, 1), (2, 3, 2)]
+    torch.testing.assert_close(torch.cat(parts, -1), F.linear(x, weight))
+
+
+@pytest.mark.parametrize("sizes", [[], [4, 2], [8, -1], [7, 0]], ids=str)
+def test_sizes_that_do_not_cut_the_whole_are_refused(sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match="sizes must be positive and add up to O = 7, not"):
+        linear_parts(torch.zeros(2, 5), torch.zeros(7, 5), sizes)
 
 
 @pytest.mark.parametrize(

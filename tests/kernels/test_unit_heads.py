@@ -1,0 +1,23 @@
+"""Unit vectors a head by their formula; `heads_cases.py` holds Triton's against it."""
+
+import pytest
+import torch
+from lengthwise.kernels import l2_norm, unit_heads
+
+
+def test_it_is_a_cut_and_two_norms() -> None:
+    qkv = torch.randn(2, 5, 3 * 2 * 4, dtype=torch.float64)
+    found = unit_heads(qkv, 2, eps=0.1)
+    q, k, v = (each.unflatten(-1, (2, 4)) for each in qkv.chunk(3, -1))
+    torch.testing.assert_close(found, (l2_norm(q, eps=0.1), l2_norm(k, eps=0.1), v))
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    qkv = torch.randn(3, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda each: unit_heads(each, 2), qkv)
+
+
+@pytest.mark.parametrize(("shape", "heads"), [((), 1), ((2, 0), 1), ((2, 12), 3), ((2, 12), 0)])
+def test_what_cannot_be_cut_is_refused(shape: tuple[int, ...], heads: int) -> None:
+    with pytest.raises(ValueError, match=rf"qkv must be \[..., 3·H·K\] for {heads} heads, not"):
+        unit_heads(torch.zeros(shape), heads)
