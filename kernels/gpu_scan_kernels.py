@@ -97,19 +97,30 @@ def store_states(rows, channels, live, states, N: tl.constexpr):
 
 
 @triton.jit
-def _add_four(a, b, c, d, e, f, g, h):
-    return a + e, b + f, c + g, d + h
+def lane_sums(row, BE: tl.constexpr):
+    """[BE] channels as sums of the few that each thread of a warp holds."""
+    if BE == 32:
+        return row
+    return tl.sum(tl.reshape(row, [32, BE // 32]), 1)
 
 
 @triton.jit
-def store_sums(rows, left, n, summands, N: tl.constexpr, EVEN: tl.constexpr):
-    """The sums of four rows over channels, side by side, to column n of [T, N]."""
-    sums = tl.reduce(summands, 0, _add_four)
-    for i in tl.static_range(4):
-        if EVEN:
-            tl.store(rows + i * N + n, sums[i])
-        else:
-            tl.store(rows + i * N + n, sums[i], mask=i < left)
+def stack(rows, LEVELS: tl.constexpr):
+    """2^LEVELS rows [32] as the columns of one tile."""
+    for level in tl.static_range(LEVELS):
+        pairs = ()
+        for k in tl.static_range(2 ** (LEVELS - 1 - level)):
+            pairs = pairs + (tl.join(rows[k], rows[k + 2 ** (LEVELS - 1 - level)]),)
+        rows = pairs
+    return tl.reshape(rows[0], [32, 2**LEVELS])
+
+
+@triton.jit
+def sums_of(rows, LEVELS: tl.constexpr):
+    """Of each row [32], as one tensor: a product with ones turns the tile in shared memory."""
+    ones = tl.full([1, 32], 1.0, tl.float32)
+    sums = tl.dot(ones, stack(rows, LEVELS), input_precision="ieee")
+    return tl.reshape(sums, [2**LEVELS])
 
 
 @triton.jit
@@ -185,7 +196,7 @@ def scan_segments_back(
     dx, ddelta, weight_shares, rate_shares,
     channels, length, batch, segments, tiles, given,
     N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, SKIP: tl.constexpr,
-    SOFT: tl.constexpr, BN: tl.constexpr,
+    SOFT: tl.constexpr, BN: tl.constexpr, LEVELS: tl.constexpr,
 ):  # fmt: skip
     """All gradients; shares of those that sum over channels, or over time and sequences.
 
@@ -207,7 +218,6 @@ def scan_segments_back(
     B, C = B + by_state, C + by_state
     everything = tl.cast(tl.num_programs(0) // segments, tl.int64) * length * N
     dB = weight_shares + 2 * tl.program_id(1) * everything + by_state
-    dC = dB + everything
     member = sequence // batch
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
@@ -243,7 +253,7 @@ def scan_segments_back(
         next_write = load_weights(B + weights, left, 0, N, BT, EVEN)
         next_read = load_weights(C + weights, left, 0, N, BT, EVEN)
         for group in range(0, N, BN):
-            after_group = ()
+            after_group, of_weights, of_C = (), (), ()
             for j in tl.static_range(BN):
                 n = group + j
                 rate, behind, share = next_rate, held[j], next_share
@@ -257,29 +267,35 @@ def scan_segments_back(
                 next_write = load_weights(B + weights, left, after, N, BT, EVEN)
                 next_read = load_weights(C + weights, left, after, N, BT, EVEN)
                 tl.debug_barrier()
-                decays, remains, of_C = (), (), ()
+                decays, remains = (), ()
                 for i in tl.static_range(BT):
                     decay = tl.exp2(steps[i] * (rate * LOG2E))
                     remaining = decay * state
                     state = remaining + written[i] * write[i]
                     decays = decays + (decay,)
                     remains = remains + (remaining,)
-                    of_C = of_C + (dys[i] * state,)
-                store_sums(dC + weights, left, n, of_C, N, EVEN)
+                    of_C = of_C + (lane_sums(dys[i] * state, BE),)
                 sums, exponent_sums, of_B = (), (), ()
                 for i in tl.static_range(BT - 1, -1, -1):
                     gradient = behind + dys[i] * read[i]
-                    of_B = (gradient * written[i],) + of_B
+                    of_B = (lane_sums(gradient * written[i], BE),) + of_B
                     of_remaining = gradient * remains[i]
                     sums = (of_written[i] + gradient * write[i],) + sums
                     exponent_sums = (of_exponent[i] + of_remaining * rate,) + exponent_sums
                     share += of_remaining * steps[i]
                     behind = gradient * decays[i]
                 of_written, of_exponent = sums, exponent_sums
-                store_sums(dB + weights, left, n, of_B, N, EVEN)
+                of_weights = of_weights + of_B
                 tl.store(rate_shares + n * channels, share, mask=live)
                 after_group = after_group + (behind,)
             held = held[BN:] + after_group
+            sums = sums_of(of_weights + of_C, LEVELS)
+            which = tl.arange(0, 2**LEVELS)
+            place = which // (BN * BT) * everything + which % BT * N + group + which // BT % BN
+            if EVEN:
+                tl.store(dB + weights + place, sums)
+            else:
+                tl.store(dB + weights + place, sums, mask=which % BT < left)
         for i in tl.static_range(BT):
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             of_x = of_written[i] * steps[i] + skip * dys[i]

@@ -24,8 +24,9 @@ TILE = 4
 is kept before each tile, in bfloat16 if x is."""
 BLOCK, HELD = 128, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
-STATES = 4
-"""Of a program that summarises a segment, and of a turn of the loop over them elsewhere."""
+STATES, FORWARD_STATES = 4, 8
+"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward more,
+where a turn is half as long."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
 FORWARD, BACKWARD = 1584, 1056
@@ -169,7 +170,7 @@ def _scan(
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, B, C, D, delta_bias, output, states, carried,
             *_sizes(x, FORWARD), given, **constants, SKIP=D is not None,
-            BN=gcd(constants["N"], STATES), maxnreg=REGISTERS,
+            BN=gcd(constants["N"], FORWARD_STATES), maxnreg=REGISTERS,
         )  # fmt: skip
     return output, carried[:, :, -1].contiguous(), states
 
@@ -199,6 +200,7 @@ def _scan_backward(
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
+    states_a_turn = gcd(N, STATES)
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
     weight_shares = carried.new_empty(blocks, 2, members, batch, length, N)
@@ -212,7 +214,8 @@ def _scan_backward(
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
-            **constants, SKIP=D is not None, BN=gcd(N, STATES),
+            **constants, SKIP=D is not None, BN=states_a_turn,
+            LEVELS=(2 * states_a_turn * TILE).bit_length() - 1,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
