@@ -42,7 +42,7 @@ class LinearAttention(Mixer):
         self.width = width
         self.heads = heads
         self.conv_size = conv_size
-        self.feature_map = feature_map
+        self.feature_map: Literal["elu"] = feature_map
         self.project = Linear(width, 3 * width, bias=False)
         self.output = Linear(width, width, bias=False)
         self.convolution = ShortConvolution(3 * width, conv_size) if conv_size else None

@@ -43,7 +43,7 @@ def quotient_tile_back(
     result, inverse = _quotient(x, eps, row, live, column, inside, V)
     incoming = tl.load(gradient + row[:, None] * V + column, mask=inside, other=0.0).to(tl.float32)
     shares = incoming * inverse
-    of_divisor = -tl.sum(shares * result, 1)
+    of_divisor = tl.sum(-shares * result, 1)
     dtype = dx.dtype.element_ty
     tl.store(dx + row[:, None] * (V + 1) + column, shares.to(dtype), mask=inside)
     tl.store(dx + row * (V + 1) + V, of_divisor.to(dtype), mask=live)

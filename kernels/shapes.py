@@ -7,7 +7,7 @@ _AUTOCAST = tuple(
     for each in ("cpu", "cuda", "hpu", "ipu", "maia", "mps", "mtia", "privateuseone", "xla", "xpu")
     if torch.amp.is_autocast_available(each)
 )
-"""Types of devices that have autocast; asked here, as torch.compile in 2.11 traces no such question."""
+"""Types of devices that have autocast; asked here, as torch 2.11 cannot compile the question."""
 
 
 def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> dict[str, int]:
