@@ -12,7 +12,7 @@ from lengthwise.architectures.layers import (
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_delta_rule, linear_parts, unit_heads
+from lengthwise.kernels import gated_delta_rule, linear_parts, qkv_heads
 from torch import Tensor, nn
 
 
@@ -57,7 +57,7 @@ class GatedDeltaNet(Mixer):
         qkv, gate, beta, time_step = linear_parts(x, self.project.weight, sizes)
         qkv, recent = self.convolution(qkv, recent)
         mixed, memory = gated_delta_rule(
-            *unit_heads(qkv, self.heads),
+            *qkv_heads(qkv, self.heads, feature_map="unit"),
             beta.sigmoid(),
             -self.A_log.exp() * F.softplus(time_step + self.dt_bias),
             initial_state=memory,

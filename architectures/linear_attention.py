@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-import torch.nn.functional as F
-from lengthwise.architectures.layers import Linear, ShortConvolution, head_size, split_heads
+from lengthwise.architectures.layers import Linear, ShortConvolution, head_size
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import gated_linear_attention, linear_parts
+from lengthwise.kernels import divide_by_last, gated_linear_attention, qkv_heads
 from torch import Tensor
 
 
@@ -43,28 +42,21 @@ class LinearAttention(Mixer):
         self.width = width
         self.heads = heads
         self.conv_size = conv_size
-        self.feature_map = feature_map
+        self.feature_map: Literal["elu"] = feature_map
         self.project = Linear(width, 3 * width, bias=False)
         self.output = Linear(width, width, bias=False)
         self.convolution = ShortConvolution(3 * width, conv_size) if conv_size else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        if self.convolution is None:
-            qkv, recent = linear_parts(x, self.project.weight, [self.width] * 3), []
-        else:
-            joined = self.project(x)
-            joined, *recent = self.convolution(joined, None if state is None else state[0])
-            qkv = joined.chunk(3, -1)
-        q, k, v = (split_heads(each, self.heads) for each in qkv)
+        qkv, recent = self.project(x), ()
+        if self.convolution is not None:
+            qkv, *recent = self.convolution(qkv, None if state is None else state[0])
         mixed, final = gated_linear_attention(
-            F.elu(q) + 1,
-            F.elu(k) + 1,
-            F.pad(v, (0, 1), value=1.0),
+            *qkv_heads(qkv, self.heads, feature_map=self.feature_map, append_one=True),
             initial_state=None if state is None else state[-1],
             scale=1.0,
         )
-        mixed = mixed[..., :-1] / (mixed[..., -1:] + 1e-6)
-        return self.output(mixed.flatten(2)), (*recent, final)
+        return self.output(divide_by_last(mixed).flatten(2)), (*recent, final)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002
         convolution = 3 * self.width * max(0, self.conv_size - 1)

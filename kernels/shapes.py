@@ -2,6 +2,13 @@
 
 import torch
 
+_AUTOCAST = tuple(
+    each
+    for each in ("cpu", "cuda", "hpu", "ipu", "maia", "mps", "mtia", "privateuseone", "xla", "xpu")
+    if torch.amp.is_autocast_available(each)
+)
+"""Types of devices that have autocast; asked here, as torch 2.11 cannot compile the question."""
+
 
 def check_shapes(operator: str, **tensors: tuple[torch.Tensor | None, str]) -> dict[str, int]:
     """Binds each named dimension and checks that every tensor agrees on its size.
@@ -82,7 +89,7 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
     ...     autocast_dtype("cpu")
     torch.bfloat16
     """
-    if not torch.amp.is_autocast_available(device_type):
+    if device_type not in _AUTOCAST:
         return None
     on = torch.is_autocast_enabled(device_type)
     return torch.get_autocast_dtype(device_type) if on else None
