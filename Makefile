@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/lengthwise run configs/quickstart.yaml --out results/quickstart
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ from lengthwise.harness.population import Population
 
 from tests.harness.tiny import lengthwise
 
-TINY = Setting(length=16, pairs=2, width=8, batch_size=4)
+TINY = Setting(length=16, pairs=2, width=8, batch_size=16)
 
 
 def cells(line: str) -> list[str]:
@@ -46,7 +46,9 @@ def test_the_report_has_a_row_a_population_beside_the_baseline() -> None:
     for row in rows:
         rate, milliseconds = float(row[4].replace(",", "")), float(row[6])
         members = 1 if row[3] == "baseline" else int(row[3])
-        assert rate == pytest.approx(4 * members / milliseconds * 1e3, rel=0.02, abs=1)
+        assert rate == pytest.approx(
+            TINY.batch_size * members / milliseconds * 1e3, rel=0.02, abs=1
+        )
 
 
 def test_the_check_compares_every_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +80,7 @@ def test_the_check_would_see_a_member_that_is_not_trained_as_alone(
 def test_operations_are_those_of_the_projections_and_the_head() -> None:
     population = Population(runs(TINY, "attention", "float32", 1))
     projections = 2 * (8 * 24 + 8 * 8) * 16
-    assert flops(population) == 6 * 4 * (projections + 2 * 8192 * 8)
+    assert flops(population) == 6 * TINY.batch_size * (projections + 2 * 8192 * 8)
 
 
 def test_the_baseline_trains_what_the_population_trains() -> None:

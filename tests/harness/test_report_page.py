@@ -88,6 +88,7 @@ def test_every_table_is_there_as_csv_markdown_and_latex(page: Path) -> None:
     assert capability["accuracy"].between(capability["low"], capability["high"]).all()
 
 
+@pytest.mark.usefixtures("every_format")
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:

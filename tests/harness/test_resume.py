@@ -244,7 +244,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def start(folder: Path, file: Path) -> subprocess.Popen[bytes]:
-    code = "from lengthwise.harness import cli, run; run.CHECKPOINT_SECONDS = 0.2; cli.main()"
+    code = (
+        "from lengthwise.harness import cli, run; from lengthwise.harness.report import drawing; "
+        "run.CHECKPOINT_SECONDS, drawing.FORMATS = 0.2, ('svg',); cli.main()"
+    )
     command = [sys.executable, "-c", code, "run", str(file), "--out", str(folder), "--workers", "2"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 

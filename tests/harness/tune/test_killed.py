@@ -13,7 +13,7 @@ from lengthwise.harness.tune.storage import sqlite
 from tests.harness.tiny import write
 from tests.harness.tune.tiny_study import STUDY, assert_planned, start, study, wait_until
 
-LONGER = STUDY.replace("epochs: 2", "epochs: 12").replace("trials: 6", "trials: 8")
+LONGER = STUDY.replace("epochs: 2", "epochs: 12").replace("trials: 6", "trials: 5")
 
 
 def ended(out: Path) -> int:

@@ -44,6 +44,7 @@ def start(
     """
     code = (
         "from lengthwise.harness import cli; from lengthwise.harness.tune import heartbeat; "
+        "from lengthwise.harness.report import drawing; drawing.FORMATS = ('svg',); "
         "heartbeat.BEAT_SECONDS, heartbeat.GRACE_SECONDS = 0.5, 5.0; cli.main()"
     )
     pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
@@ -68,7 +69,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def assert_planned(made: Study, out: Path, storage: str | None = None) -> list[Book]:
