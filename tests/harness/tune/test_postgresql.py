@@ -15,7 +15,7 @@ TEXT = (
     .replace("  architecture.heads: {choice: [1, 2], when: {architecture: gated_delta_net}}\n", "")
     .replace("epochs: 2", "epochs: 20")
     .replace("seed: [0, 1]", "seed: [0]")
-    .replace("trials: 6, batch: 3", "trials: 16, batch: 2")
+    .replace("trials: 6, batch: 3", "trials: 12, batch: 2")
 )
 
 
