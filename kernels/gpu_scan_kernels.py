@@ -10,7 +10,7 @@ them is masked.
 
 import triton
 import triton.language as tl
-from lengthwise.kernels.gpu_lane_sums import lane_sums, sums_of
+from lengthwise.kernels.gpu_scan_sums import lane_sums, sums_of
 
 SIZES = ["length", "batch", "segments", "tiles", "given"]
 LOG2E = tl.constexpr(1.4426950408889634)

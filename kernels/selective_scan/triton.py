@@ -25,8 +25,8 @@ is kept before each tile, in bfloat16 if x is."""
 BLOCK, HELD = 128, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 STATES, FORWARD_STATES = 4, 8
-"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward more,
-where a turn is half as long."""
+"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward
+more, as its turns are short."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
 FORWARD, BACKWARD = 1584, 1056
