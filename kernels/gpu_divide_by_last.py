@@ -20,7 +20,7 @@ def _rows(rows, V: tl.constexpr, BR: tl.constexpr, BV: tl.constexpr):
 def _quotient(x, eps, row, live, column, inside, V: tl.constexpr):
     """y [BR, BV] and 1 / d [BR, 1]."""
     divisor = tl.load(x + row * (V + 1) + V, mask=live, other=1.0).to(tl.float32) + eps
-    inverse = (1.0 / tl.where(live, divisor, 1.0))[:, None]
+    inverse = (1.0 / divisor)[:, None]
     numbers = tl.load(x + row[:, None] * (V + 1) + column, mask=inside, other=0.0)
     return numbers.to(tl.float32) * inverse, inverse
 

@@ -5,11 +5,12 @@ state by state; what goes from tile to tile, the states or their gradients, stay
 Backward, what a state needs is asked for one or two states ahead. Segments start from what
 `lengthwise.kernels.gpu_scan_segments` finds. States, their gradients and the rates are [.., N, E],
 so that channels are contiguous. EVEN: tiles and blocks of channels are all full, so nothing of
-them is masked.
+them is masked. BN: states a turn of the loop over them.
 """
 
 import triton
 import triton.language as tl
+from lengthwise.kernels.gpu_scan_sums import lane_sums, sums_of
 
 SIZES = ["length", "batch", "segments", "tiles", "given"]
 LOG2E = tl.constexpr(1.4426950408889634)
@@ -97,33 +98,6 @@ def store_states(rows, channels, live, states, N: tl.constexpr):
 
 
 @triton.jit
-def lane_sums(row, BE: tl.constexpr):
-    """[BE] channels as sums of the few that each thread of a warp holds."""
-    if BE == 32:
-        return row
-    return tl.sum(tl.reshape(row, [32, BE // 32]), 1)
-
-
-@triton.jit
-def stack(rows, LEVELS: tl.constexpr):
-    """2^LEVELS rows [32] as the columns of one tile."""
-    for level in tl.static_range(LEVELS):
-        pairs = ()
-        for k in tl.static_range(2 ** (LEVELS - 1 - level)):
-            pairs = pairs + (tl.join(rows[k], rows[k + 2 ** (LEVELS - 1 - level)]),)
-        rows = pairs
-    return tl.reshape(rows[0], [32, 2**LEVELS])
-
-
-@triton.jit
-def sums_of(rows, LEVELS: tl.constexpr):
-    """Of each row [32], as one tensor: a product with ones turns the tile in shared memory."""
-    ones = tl.full([1, 32], 1.0, tl.float32)
-    sums = tl.dot(ones, stack(rows, LEVELS), input_precision="ieee")
-    return tl.reshape(sums, [2**LEVELS])
-
-
-@triton.jit
 def store_row(rows, index, left, channel, channels, row):
     inside = live_if(index < left, channel, channels)
     tl.store(rows + index * channels + channel, row.to(rows.dtype.element_ty), mask=inside)
@@ -203,7 +177,7 @@ def scan_segments_back(
     `carried` [S, segments, N, E] holds the gradient of the state behind a segment, or nothing yet
     unless `given`, and is left with that of the state before it. weight_shares
     [channel blocks, 2, S, T, N] get dB and dC, rate_shares [S, segments, N + 2, E] get dA and, in
-    the last rows, those of D and delta_bias.
+    the last rows, those of D and delta_bias. LEVELS: a turn sums 2^LEVELS = 2·BN·BT rows.
     """
     at = tl.program_id(0).to(tl.int64)
     sequence, segment = at // segments, tl.program_id(0) % segments
@@ -217,7 +191,7 @@ def scan_segments_back(
     dx, ddelta = dx + by_channel, ddelta + by_channel
     B, C = B + by_state, C + by_state
     everything = tl.cast(tl.num_programs(0) // segments, tl.int64) * length * N
-    dB = weight_shares + 2 * tl.program_id(1) * everything + by_state
+    weight_shares += 2 * tl.program_id(1) * everything + by_state
     member = sequence // batch
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
@@ -253,7 +227,7 @@ def scan_segments_back(
         next_write = load_weights(B + weights, left, 0, N, BT, EVEN)
         next_read = load_weights(C + weights, left, 0, N, BT, EVEN)
         for group in range(0, N, BN):
-            after_group, of_weights, of_C = (), (), ()
+            after_group, of_Bs, of_Cs = (), (), ()
             for j in tl.static_range(BN):
                 n = group + j
                 rate, behind, share = next_rate, held[j], next_share
@@ -274,7 +248,7 @@ def scan_segments_back(
                     state = remaining + written[i] * write[i]
                     decays = decays + (decay,)
                     remains = remains + (remaining,)
-                    of_C = of_C + (lane_sums(dys[i] * state, BE),)
+                    of_Cs = of_Cs + (lane_sums(dys[i] * state, BE),)
                 sums, exponent_sums, of_B = (), (), ()
                 for i in tl.static_range(BT - 1, -1, -1):
                     gradient = behind + dys[i] * read[i]
@@ -285,17 +259,17 @@ def scan_segments_back(
                     share += of_remaining * steps[i]
                     behind = gradient * decays[i]
                 of_written, of_exponent = sums, exponent_sums
-                of_weights = of_weights + of_B
+                of_Bs = of_Bs + of_B
                 tl.store(rate_shares + n * channels, share, mask=live)
                 after_group = after_group + (behind,)
             held = held[BN:] + after_group
-            sums = sums_of(of_weights + of_C, LEVELS)
-            which = tl.arange(0, 2**LEVELS)
+            totals = sums_of(of_Bs + of_Cs, LEVELS)
+            which = tl.arange(0, 2 * BN * BT)
             place = which // (BN * BT) * everything + which % BT * N + group + which // BT % BN
             if EVEN:
-                tl.store(dB + weights + place, sums)
+                tl.store(weight_shares + weights + place, totals)
             else:
-                tl.store(dB + weights + place, sums, mask=which % BT < left)
+                tl.store(weight_shares + weights + place, totals, mask=which % BT < left)
         for i in tl.static_range(BT):
             value = load_row(x + rows, i, left, channel, channels, EVEN)
             of_x = of_written[i] * steps[i] + skip * dys[i]

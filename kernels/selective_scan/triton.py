@@ -20,13 +20,13 @@ from torch import Tensor
 
 PREFERENCE = 30
 TILE = 4
-"""Tokens whose rows one warp holds in registers: as many as the kernels sum side by side. The state
-is kept before each tile, in bfloat16 if x is."""
+"""Tokens whose rows one warp holds in registers. The state is kept before each tile, in bfloat16 if
+x is."""
 BLOCK, HELD = 128, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 STATES, FORWARD_STATES = 4, 8
-"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward more,
-where a turn is half as long."""
+"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward
+more, as its turns are short."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
 FORWARD, BACKWARD = 1584, 1056
@@ -200,7 +200,7 @@ def _scan_backward(
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
-    states_a_turn = gcd(N, STATES)
+    turn = gcd(N, STATES)
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
     weight_shares = carried.new_empty(blocks, 2, members, batch, length, N)
@@ -214,8 +214,8 @@ def _scan_backward(
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
-            **constants, SKIP=D is not None, BN=states_a_turn,
-            LEVELS=(2 * states_a_turn * TILE).bit_length() - 1,
+            **constants, SKIP=D is not None, BN=turn,
+            LEVELS=(2 * turn * TILE).bit_length() - 1,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
