@@ -1,6 +1,6 @@
 """The tests of softmax attention in Triton, on an NVIDIA GPU or else interpreted.
 
-`test_triton.py` runs them in a process of their own.
+`test_triton.py` runs them where Triton has not been imported yet.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lengthwise.harness.bench.kernels.cases import attention, relative_error
 from lengthwise.harness.bench.kernels.check import TOLERANCE, check
@@ -81,7 +81,7 @@ def test_large_logits_keep_their_digits(dtype: torch.dtype) -> None:
         (1, 100, 1, 64, 64),
         (1, 128, 1, 48, 64),
         (1, 67, 1, 128, 128),
-        (1, 129, 2, 8, 100),
+        (1, 129, 1, 8, 100),
         (1, 200, 1, 64, 24),
     ],
     ids=str,
@@ -90,10 +90,12 @@ def test_output_and_gradients_equal_float64(shape: Shape, dtype: torch.dtype) ->
     assert_equals_float64(shape, dtype)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
+@example(batch=2, length=49, heads=2, sizes=(20, 3), half=False)
+@example(batch=1, length=48, heads=1, sizes=(16, 17), half=True)
 @given(
     batch=st.integers(1, 2),
-    length=st.integers(1, 50),
+    length=st.integers(1, 40),
     heads=st.integers(1, 2),
     sizes=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     half=st.booleans(),
@@ -172,17 +174,17 @@ def test_later_tokens_change_no_bit_of_earlier_outputs(length: int) -> None:
     assert not torch.equal(before, after)
 
 
-@pytest.mark.parametrize("length", [20, 70])
-def test_a_stack_of_members_has_the_bits_of_each_alone(length: int) -> None:
-    tensors = problem((6, length, 2, 16, 24), torch.float16)
+@pytest.mark.parametrize(("batch", "length"), [(2, 20), (1, 70)])
+def test_a_stack_of_members_has_the_bits_of_each_alone(batch: int, length: int) -> None:
+    tensors = problem((2 * batch, length, 2, 16, 24), torch.float16)
     alone = with_gradients("triton", *tensors)
-    stacked = [each.unflatten(0, (3, 2)) for each in tensors]
+    stacked = [each.unflatten(0, (2, batch)) for each in tensors]
     leaves = [each.detach().requires_grad_() for each in stacked[:3]]
     output = torch.func.vmap(attend)(*leaves)
     gradients = torch.autograd.grad(output, leaves, stacked[3])
     for found, expected in zip((output, *gradients), alone.values(), strict=True):
         assert torch.equal(found.flatten(0, 1), expected)
-    for index in range(3):
+    for index in range(2):
         member = with_gradients("triton", *(each[index] for each in stacked))
         assert torch.equal(output[index], member["output"])
         for found, name in zip(gradients, ("dq", "dk", "dv"), strict=True):

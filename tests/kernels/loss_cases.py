@@ -1,6 +1,6 @@
 """The tests of the loss and the embedding in Triton, on an NVIDIA GPU or else interpreted.
 
-`test_triton.py` runs them in a process of their own.
+`test_triton.py` runs them where Triton has not been imported yet.
 """
 
 import importlib

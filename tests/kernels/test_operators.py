@@ -26,7 +26,7 @@ TIME_MAJOR = {"q", "k", "v", "beta", "log_decay", "x", "delta", "B", "C"}
 
 
 def backends(operator: str) -> list[str]:
-    """Those that take CPU tensors; `triton_cases.py` holds the other."""
+    """Those that take CPU tensors; `chunk_cases.py` and `scan_cases.py` hold the other."""
     found = import_module(f"lengthwise.kernels.{operator}").BACKENDS
     return [name for name in found if name != "triton"]
 

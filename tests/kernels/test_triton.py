@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-CASES = sorted(path.name for path in Path(__file__).parent.glob("*_cases.py"))
+FILES = sorted(str(path) for path in Path(__file__).parent.glob("*_cases.py"))
+SHARES = 4
+"""Processes: each spends ten seconds on importing torch, Triton and torch's compiler."""
 
 
-@pytest.mark.parametrize("cases", CASES)
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-def test_the_triton_kernels_pass_their_tests(cases: str) -> None:
+def test_the_triton_kernels_pass_their_tests(share: int) -> None:
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    path = str(Path(__file__).with_name(cases))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path]
+    files = FILES[share::SHARES]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     run = subprocess.run(
         command, env=os.environ | interpret, capture_output=True, text=True, check=False
     )

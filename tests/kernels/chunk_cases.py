@@ -1,7 +1,7 @@
-"""The tests of the Triton kernels, on an NVIDIA GPU where there is one, else interpreted.
+"""The tests of the chunkwise Triton kernels, on an NVIDIA GPU or else interpreted.
 
-`test_triton.py` runs them in a process of their own: Triton decides on its first import whether it
-interprets.
+`test_triton.py` runs them where Triton has not been imported yet: it decides on its first import
+whether it interprets.
 """
 
 import importlib
@@ -11,31 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-from lengthwise.harness.bench.kernels.cases import (
-    Case,
-    convolution,
-    delta,
-    linear,
-    relative_error,
-    scan,
-)
-from lengthwise.harness.bench.kernels.check import check, grid
+from lengthwise.harness.bench.kernels.cases import delta, linear, relative_error
+from lengthwise.harness.bench.kernels.check import grid
 from lengthwise.kernels import (
     BackendUnavailableError,
-    causal_conv1d,
     gated_delta_rule,
     gated_linear_attention,
     gpu_plan,
-    selective_scan,
 )
 from lengthwise.kernels.gpu import launching
 from torch import Tensor
 
-from tests.kernels.cases import check_mixed_precision
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-SCAN: Any = importlib.import_module("lengthwise.kernels.selective_scan.triton")
-
+from tests.kernels.placed import DEVICE, DTYPES, Placed, hold, hold_mixed, name_of
 
 SHORT = [
     (delta(2, 16, 16, 0.1, (1, 1)), 2, 1),
@@ -50,14 +37,6 @@ SHORT = [
     (linear(1, 16, 130, 20.0), 1, 70),
     (linear(2, 20, 40, 0.1, channel=True), 1, 37),
     (linear(1, 16, 16, 20.0, channel=True), 2, 18),
-    (scan(3, 4), 2, 1),
-    (scan(40, 3, bias=True), 1, 21),
-    (convolution(8, 4), 2, 1),
-    (convolution(8, 4, "silu"), 2, 1),
-    (convolution(70, 4), 1, 71),
-    (convolution(70, 4, "silu"), 1, 71),
-    (convolution(40, 9, "silu"), 1, 70),
-    (convolution(16, 1), 2, 9),
 ]
 LONG = [
     (delta(2, 16, 16, 0.1, (0, 1.9)), 1, 75),
@@ -66,28 +45,19 @@ LONG = [
     (linear(1, 16, 16, None), 1, 75),
     (linear(1, 20, 16, 0.1, channel=True), 1, 70),
 ]
-Placed = tuple[Case, int, int]
-"""A case with its batch and length."""
-
-
-def name_of(placed: Placed) -> str:
-    return "-".join(map(str, placed))
 
 
 @pytest.mark.parametrize("placed", SHORT, ids=name_of)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["float32", "float16"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 def test_output_state_and_gradients_equal_the_float64_recurrence(
     placed: Placed, dtype: torch.dtype
 ) -> None:
-    error = check(*placed, dtype, DEVICE)
-    assert error.ok, error
+    hold(placed, dtype)
 
 
 @pytest.mark.parametrize("placed", SHORT[2::3], ids=name_of)
 def test_half_precision_beside_float32_keeps_every_dtype(placed: Placed) -> None:
-    case, batch, length = placed
-    arguments = case.make(batch, length, torch.Generator(DEVICE).manual_seed(0))
-    check_mixed_precision(case, arguments, "triton", torch.float16)
+    hold_mixed(placed)
 
 
 @pytest.mark.parametrize("placed", LONG, ids=name_of)
@@ -95,23 +65,7 @@ def test_segments_side_by_side_equal_the_float64_recurrence(
     placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_plan, "SEGMENT", 32)
-    error = check(*placed, torch.float32, DEVICE)
-    assert error.ok, error
-
-
-@pytest.mark.parametrize(
-    "placed", [(scan(4, 2), 1, 35), (scan(32, 5, bias=True), 2, 40)], ids=name_of
-)
-@pytest.mark.parametrize("programs", [1, 1000], ids=["one segment", "segments"])
-def test_segments_of_a_scan_equal_the_float64_recurrence(
-    placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(SCAN, "FORWARD", programs)
-    monkeypatch.setattr(SCAN, "BACKWARD", programs)
-    monkeypatch.setattr(SCAN, "SHORTEST", 2)
-    monkeypatch.setattr(SCAN, "RUNS", 2)
-    error = check(*placed, torch.float32, DEVICE)
-    assert error.ok, error
+    hold(placed)
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -184,24 +138,6 @@ def test_stacking_by_vmap_equals_one_call_a_member() -> None:
             assert relative_error(found[index], one) <= 1e-6
 
 
-def test_a_scan_stacks_members_that_have_their_own_rates() -> None:
-    generator = torch.Generator(DEVICE).manual_seed(0)
-    made = [scan(3, 2, bias=True).make(2, 9, generator) for _ in range(2)]
-    members = [[value.float() for value in each.values()] for each in made]
-
-    def run(*each: Tensor) -> tuple[Tensor, Tensor]:
-        return selective_scan(**dict(zip(made[0], each, strict=True)), backend="triton")
-
-    stacked = [torch.stack(each).requires_grad_() for each in zip(*members, strict=True)]
-    output, _ = torch.func.vmap(run)(*stacked)
-    gradients = torch.autograd.grad(output.sin().sum(), stacked)
-    for index, member in enumerate(members):
-        leaves = [each.clone().requires_grad_() for each in member]
-        expected = torch.autograd.grad(run(*leaves)[0].sin().sum(), leaves)
-        for found, one in zip(gradients, expected, strict=True):
-            assert relative_error(found[index], one) <= 1e-6
-
-
 def test_the_operator_compiles_into_one_graph() -> None:
     inputs = _inputs(20, decay=-0.1)
     leaves = [each.requires_grad_() for each in inputs]
@@ -257,20 +193,3 @@ def test_the_grid_of_the_gpu_check_covers_what_it_promises() -> None:
     assert {1, 65536} <= lengths
     assert any(length % 2 and length > 1 for length in lengths)
     assert len({name_of(each) for each in placed}) == len(placed)
-
-
-@pytest.mark.parametrize("members", [1, 3])
-def test_a_convolution_reads_its_part_of_a_projection_where_it_is(members: int) -> None:
-    generator = torch.Generator().manual_seed(members)
-    wide = torch.randn(members, 2, 37, 48, generator=generator).to(DEVICE)
-    weight = torch.randn(members, 20, 4, generator=generator).to(DEVICE).requires_grad_()
-    incoming = torch.randn(members, 2, 37, 20, generator=generator).to(DEVICE)
-    call = partial(causal_conv1d, activation="silu", backend="triton")
-    found: list[list[Tensor]] = []
-    for x in (wide[..., 7:27], wide[..., 7:27].contiguous()):
-        x.requires_grad_()
-        output, state = torch.func.vmap(call)(x, weight)
-        gradients = torch.autograd.grad([output], [x, weight], [incoming])
-        found.append([output, state, *gradients])
-    for one, other in zip(*found, strict=True):
-        assert torch.equal(one, other)
