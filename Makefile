@@ -14,6 +14,8 @@ EXTRAS := test,lint,postgresql,dashboard$(if $(GPU),$(comma)gpu)
 demo: .venv/installed
 	$(BIN)/lengthwise run configs/quickstart.yaml --out results/quickstart
 
+# Threads of two processes on two cores would else spin for each other's.
+test: export OMP_WAIT_POLICY = passive
 test: .venv/installed
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
