@@ -45,9 +45,9 @@ def execute(jobs: Sequence[Work], devices: Sequence[str], watch: Watch) -> None:
     Raises:
         KeyboardInterrupt: after every worker has saved its state and ended.
     """
-    # The server imports torch once; each job is then forked from it in milliseconds.
+    # The server imports torch and what the jobs need once; each is then forked in milliseconds.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lengthwise.harness.job"])
+    context.set_forkserver_preload(sorted({type(job).__module__ for job in jobs}))
     stop = context.Event()
     waiting = deque(enumerate(jobs))
     free = list(reversed(devices))
