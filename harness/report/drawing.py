@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from lengthwise.harness.report.section import Chart, Panel
@@ -39,13 +40,18 @@ def panel_svg(panel: Panel, name: str) -> str:
 
 def swatch_svg(style: LineStyle, name: str) -> str:
     """The piece of line that stands before a name in the page's legend."""
+    return inline(_swatch(style), name, "")
+
+
+@cache
+def _swatch(style: LineStyle) -> str:
     with rc_context(RC):
         figure = Figure(figsize=(0.4, 0.14))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, 1)
         axes.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], **style.drawn)
-        return inline(_saved(figure, "svg").decode(), name, "")
+        return _saved(figure, "svg").decode()
 
 
 def whole_figure(chart: Chart) -> dict[str, bytes]:
