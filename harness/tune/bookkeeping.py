@@ -62,8 +62,8 @@ class Book:
             if len(held) == self.trials and not waiting:
                 return None
             trial = self.study.ask()
-            trial.set_user_attr("worker", worker)
             if self._is_wanted(trial.number):
+                trial.set_user_attr("worker", worker)
                 return trial
             self.end(trial.number, "surplus")
 
@@ -123,6 +123,28 @@ class Book:
             for trial in self.running():
                 if trial.user_attrs.get("worker") == worker:
                     self.give_back(trial, died=died)
+
+    def withdraw_surplus(self) -> None:
+        """Ends what is left beyond a budget whose trials are all over.
+
+        A machine may have died while it held one too many. Machines do not share the lock, so
+        another may also have asked for a new trial in place of a lost one, just before the
+        successor of that one was put in: the successor then waits beyond the budget.
+        """
+        with self.lock:
+            while any(each.state == TrialState.WAITING for each in self._beyond()):
+                # Trials that wait are what is asked for first.
+                self.end(self.study.ask().number, "surplus")
+            for each in self._beyond():
+                self.end(each.number, "surplus")
+
+    def _beyond(self) -> list[FrozenTrial]:
+        """Trials that are not over and do not count."""
+        counted = {each.number for each in self.counted()}
+        every = self.study.get_trials(deepcopy=False)
+        return [
+            each for each in every if each.number not in counted and not each.state.is_finished()
+        ]
 
     def _note(self, number: int, key: str, value: str) -> None:
         study = self.storage.get_study_id_from_name(self.study.study_name)

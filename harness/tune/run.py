@@ -63,6 +63,8 @@ def tune_study(
         books = books_of(study, held, store.root)
         with watching_trials(books) as watch:
             _work(study, options, where, store, books, watch)
+        for book in books.values():
+            book.withdraw_surplus()
         chosen = {each.label: best(study, each, books[each.label]) for each in study.contenders}
         written = store.save_tuning(record(study, chosen, books), best_yaml(study, chosen))
     suite = final_suite(study, chosen)

@@ -1,5 +1,6 @@
 """Trials that change hands: counted once, whoever is slow, lost, or early."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -7,7 +8,7 @@ import pytest
 from filelock import FileLock
 from lengthwise.harness.tune.bookkeeping import ATTEMPTS, Book
 from lengthwise.harness.tune.heartbeat import Watcher
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 
 @pytest.fixture
@@ -38,6 +39,49 @@ def test_a_trial_beyond_the_budget_is_withdrawn(book: Book) -> None:
     assert not book._is_wanted(early.number)
     book.end(early.number, "surplus")
     assert [trial.number for trial in book.counted()] == [0, 1, 2]
+
+
+def unfinished(book: Book) -> list[int]:
+    return [each.number for each in book.study.get_trials() if not each.state.is_finished()]
+
+
+def test_a_machine_that_dies_with_a_trial_beyond_the_budget_leaves_none_running(
+    book: Book,
+) -> None:
+    numbers = [asked(book, "a") for _ in range(3)]
+    early = book.study.ask()
+    for number in numbers:
+        assert book.end(number, "finished", [0.5])
+    assert unfinished(book) == [early.number]
+    book.withdraw_surplus()
+    assert unfinished(book) == []
+    assert [trial.number for trial in book.counted()] == numbers
+    # It was slow, not dead: what it would withdraw is withdrawn.
+    assert not book.end(early.number, "surplus")
+
+
+def test_a_successor_that_comes_after_another_machine_asked_leaves_none_waiting(
+    book: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(book, lock=FileLock(tmp_path / "lock of another machine"))
+    lost, *rest = [asked(book, "a") for _ in range(3)]
+    add_trial = book.study.add_trial
+
+    def late(trial: FrozenTrial) -> None:
+        rest.append(asked(other, "b"))
+        add_trial(trial)
+
+    monkeypatch.setattr(book.study, "add_trial", late)
+    book.give_back(book.study.get_trials()[lost], died=True)
+    for number in rest:
+        assert book.end(number, "finished", [0.5])
+    assert book.finished() == 3
+    assert [book.study.trials[number].state for number in unfinished(book)] == [TrialState.WAITING]
+    for each in (book, other):
+        each.withdraw_surplus()
+    assert unfinished(book) == []
+    assert [trial.number for trial in book.counted()] == rest
+    assert len(book.study.trials) == 5
 
 
 def test_the_default_setting_put_in_by_two_machines_is_tried_once(book: Book) -> None:
