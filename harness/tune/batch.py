@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import optuna
 from lengthwise.harness.collect import tables
 from lengthwise.harness.job import Job, Stopped, Tell
 from lengthwise.harness.plan import Run, populations
@@ -16,6 +15,7 @@ from lengthwise.harness.tune.bookkeeping import Book, Ended
 from lengthwise.harness.tune.objective import scores_of
 from lengthwise.harness.tune.space import Parameter
 from lengthwise.harness.tune.study import Contender, Study
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, Trial
 
 
@@ -104,8 +104,11 @@ class Batch:
             [each.value(of_seed) for each in self.study.objectives]
             for _, of_seed in scores.groupby("seed")
         ]
-        trial.set_user_attr("by_seed", by_seed)
-        trial.set_user_attr("steps", sum(self.store.record(run.id)["steps"] for run in runs))
+        try:
+            trial.set_user_attr("by_seed", by_seed)
+            trial.set_user_attr("steps", sum(self.store.record(run.id)["steps"] for run in runs))
+        except UpdateFinishedTrialError:  # taken for lost
+            return
         values = [each.value(scores) for each in self.study.objectives]
         self.book.end(trial.number, how, values)
 
@@ -155,13 +158,13 @@ class Pruning:
         self._mark(going)
 
     def _is_hopeless(self, trial: Trial, runs: Sequence[Run], step: int) -> bool:
-        if (trial.number, step) not in self.reported:
-            self.reported.add((trial.number, step))
-            known = [self.latest[run.id] for run in runs if run.id in self.latest]
-            trial.report(float(np.mean(known)), step)
+        known = [self.latest[run.id] for run in runs if run.id in self.latest]
         try:
+            if (trial.number, step) not in self.reported:
+                self.reported.add((trial.number, step))
+                trial.report(float(np.mean(known)), step)
             return trial.should_prune()
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except UpdateFinishedTrialError:  # taken for lost: another worker trains it again
             return True
 
     def _mark(self, going: Mapping[str, Memory]) -> None:

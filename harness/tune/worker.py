@@ -3,6 +3,7 @@ trials of all of them are over."""
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lengthwise.harness.tune.bookkeeping import Book
 from lengthwise.harness.tune.heartbeat import Watcher, beating
 from lengthwise.harness.tune.storage import StorageErrors, load, opened, reason
 from lengthwise.harness.tune.study import Contender, Study
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import Trial
 
@@ -98,9 +100,11 @@ class Worker:
                 trial = book.ask(self.name)
                 if trial is None:
                     break
-                # Chosen now, so that whoever asks next knows of it.
-                suggested(trial, contender.parameters)
-                trials.append(trial)
+                # Chosen now, so that whoever asks next knows of it; unless on a busy machine that
+                # takes so long that another one has taken the trial for lost.
+                with suppress(UpdateFinishedTrialError):
+                    suggested(trial, contender.parameters)
+                    trials.append(trial)
         return Batch(self.study, contender, book, store, self._job, trials)
 
     def _job(self, runs: Sequence[Run]) -> Job:

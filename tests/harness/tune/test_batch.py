@@ -1,6 +1,7 @@
 """A batch of trials: one population, from which pruned trials leave."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,8 +12,10 @@ from lengthwise.harness.plan import Run, populations
 from lengthwise.harness.store import Store
 from lengthwise.harness.tune.batch import Batch, suggested
 from lengthwise.harness.tune.bookkeeping import Book
+from lengthwise.harness.tune.space import Parameter
+from lengthwise.harness.tune.worker import Worker
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tests.harness.tune.tiny_study import study
 
@@ -22,6 +25,20 @@ class PrunesOdd(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:  # noqa: ARG002
         return trial.number % 2 == 1
+
+
+class GivesBack(BasePruner):
+    """Takes trial 1 for lost when a trial is at a step, as another machine may."""
+
+    book: Book
+
+    def __init__(self, number: int, step: int) -> None:
+        self.moment = number, step
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        if (trial.number, trial.last_step) == self.moment:
+            self.book.give_back(study.get_trials()[1], died=True)
+        return False
 
 
 def batch(folder: Path, pruner: BasePruner) -> Batch:
@@ -83,6 +100,40 @@ def test_pruned_trials_leave_the_population_and_the_others_end_the_same(tmp_path
             assert trial.values == pytest.approx(other.values)
             assert [*trial.intermediate_values] == [8, 16]
             assert pruned.store.record(run.id)["steps"] == 24
+
+
+@pytest.mark.parametrize(
+    "moment", [(0, 8), (3, 16)], ids=["before it reports", "before it is told"]
+)
+def test_a_trial_taken_for_lost_spoils_no_other_of_its_batch(
+    tmp_path: Path, moment: tuple[int, int]
+) -> None:
+    pruner = GivesBack(*moment)
+    made = batch(tmp_path, pruner)
+    pruner.book = made.book
+    *others, successor = work(made)
+    assert [trial.number for trial in others] == [0, 2, 3]
+    assert {trial.state for trial in others} == {TrialState.COMPLETE}
+    lost = made.book.study.trials[1]
+    assert (lost.state, lost.user_attrs["ended"]) == (TrialState.FAIL, "interrupted")
+    assert (successor.state, successor.params) == (TrialState.WAITING, lost.params)
+
+
+def test_a_trial_taken_for_lost_while_it_is_asked_for_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = batch(tmp_path, optuna.pruners.NopPruner())
+    book = replace(made.book, trials=7)
+
+    def slowly(trial: Trial, parameters: Sequence[Parameter]) -> None:
+        if trial.number == 4:
+            book.give_back(book.study.get_trials()[4], died=True)
+        suggested(trial, parameters)
+
+    monkeypatch.setattr("lengthwise.harness.tune.worker.suggested", slowly)
+    worker = Worker(made.study, made.store.root, "", "w", 0, 1.0, 1.0, 1.0)
+    asked = worker._batch(made.contender, book, made.store)
+    assert [trial.number for trial in asked.trials] == [5, 6]
 
 
 def test_a_setting_that_cannot_be_made_is_a_failed_trial_that_says_why(tmp_path: Path) -> None:
