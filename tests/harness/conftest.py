@@ -1,6 +1,7 @@
 """Fixtures of the harness' tests."""
 
 import pytest
+from lengthwise.harness import run
 from lengthwise.harness.report import drawing
 
 EVERY_FORMAT = drawing.FORMATS
@@ -18,3 +19,9 @@ def one_format(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def every_format(one_format: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setattr(drawing, "FORMATS", EVERY_FORMAT)
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what was run, not of how it is shown."""
+    monkeypatch.setattr(run, "write_report", lambda _results, folder: folder / "index.html")

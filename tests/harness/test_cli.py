@@ -12,7 +12,6 @@ from tests.harness.tiny import TINY, lengthwise, write
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.usefixtures("every_format")
 def test_a_suite_runs_to_its_report_and_a_second_call_computes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Wrong studies and storages: exit status 2, one readable message, and no trial lost."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -163,23 +164,20 @@ def numbers(made: Path, out: Path) -> list[int]:
         return [len(book.study.get_trials()) for book in books.values()]
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A study that is over."""
-    folder = tmp_path_factory.mktemp("done")
-    file = write(folder, STUDY.replace("trials: 6", "trials: 2"), "study.yaml")
-    with pytest.MonkeyPatch.context() as patched:
-        assert lengthwise(patched, "tune", file, "--out", folder / "results", "--quiet") == 0
-    return file, folder / "results"
+@pytest.fixture
+def copied(done: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The file and the results of a study that is over, to be spoilt."""
+    folder = shutil.copytree(done.parent, tmp_path / "copied")
+    return folder / "study.yaml", folder / done.name
 
 
 def test_a_study_made_with_another_space_is_refused_saying_what_differs(
-    done: tuple[Path, Path],
+    copied: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file, out = done
+    file, out = copied
     before = numbers(file, out)
     changed = write(tmp_path, file.read_text().replace(LOG, "{log: [1e-3, 1e-1]}"), "study.yaml")
     errors = refused(monkeypatch, capsys, changed, "--out", out)
@@ -193,12 +191,12 @@ def test_a_study_made_with_another_space_is_refused_saying_what_differs(
 
 
 def test_a_read_only_database_is_refused_and_no_trial_is_lost(
-    done: tuple[Path, Path],
+    copied: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file, out = done
+    file, out = copied
     before = numbers(file, out)
     url = f"sqlite:///file:{out / 'study.db'}?mode=ro&uri=true"
     errors = refused(monkeypatch, capsys, file, "--out", tmp_path / "other", "--storage", url)

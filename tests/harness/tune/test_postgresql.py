@@ -13,7 +13,7 @@ from tests.harness.tune.tiny_study import STUDY, assert_planned, start, stop, st
 TEXT = (
     STUDY.replace("  - gated_delta_net: {heads: 1}\n", "")
     .replace("  architecture.heads: {choice: [1, 2], when: {architecture: gated_delta_net}}\n", "")
-    .replace("epochs: 2", "epochs: 20")
+    .replace("epochs: 2", "epochs: 12")
     .replace("seed: [0, 1]", "seed: [0]")
     .replace("trials: 6, batch: 3", "trials: 12, batch: 2")
 )
@@ -25,7 +25,7 @@ def test_of_four_workers_one_is_killed_and_every_planned_trial_ends_once(tmp_pat
     folders = [tmp_path / f"machine-{n}" for n in range(4)]
     with server() as url:
         workers = [
-            start(made.file, folder, "--storage", url, "--workers", "1", core=n % 2)
+            start(made.file, folder, "--storage", url, "--workers", "1", core=n % 2, reports=False)
             for n, folder in enumerate(folders)
         ]
         try:
