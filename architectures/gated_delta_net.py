@@ -57,7 +57,7 @@ class GatedDeltaNet(Mixer):
         qkv, gate, beta, time_step = linear_parts(x, self.project.weight, sizes)
         qkv, recent = self.convolution(qkv, recent)
         mixed, memory = gated_delta_rule(
-            *qkv_heads(qkv, self.heads, feature_map="unit"),
+            *qkv_heads(qkv, self.heads),
             beta.sigmoid(),
             -self.A_log.exp() * F.softplus(time_step + self.dt_bias),
             initial_state=memory,

@@ -4,21 +4,20 @@ from typing import Literal
 
 from lengthwise.architectures.layers import Linear, ShortConvolution, head_size
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import divide_by_last, gated_linear_attention, qkv_heads
+from lengthwise.kernels import linear_attention
 from torch import Tensor
 
 
 class LinearAttention(Mixer):
     """y_t = W_o (Σ_{s ≤ t} (φ(q_t)·φ(k_s)) v_s) / (Σ_{s ≤ t} φ(q_t)·φ(k_s)).
 
-    Numerator and denominator are one call of the operator, on values with a one appended. The
-    state is S = Σ φ(k_s) [v_s, 1]ᵀ, of constant size. With short convolutions q, k and v pass one
-    with SiLU before φ, and the state also holds the last inputs of the convolution.
+    The state is S = Σ φ(k_s) [v_s, 1]ᵀ, of constant size. With short convolutions q, k and v pass
+    one with SiLU before φ, and the state also holds the last inputs of the convolution.
 
     Args:
         width: D.
         heads: number of heads; the head size is width / heads.
-        feature_map: φ; `elu` is elu(x) + 1.
+        feature_map: φ; `elu` is elu(x) + 1, the only one.
         conv_size: tokens that the short convolutions see; 0 for none.
 
     Raises:
@@ -32,7 +31,7 @@ class LinearAttention(Mixer):
         width: int,
         *,
         heads: int = 2,
-        feature_map: Literal["elu"] = "elu",
+        feature_map: Literal["elu"] = "elu",  # noqa: ARG002
         conv_size: int = 0,
     ) -> None:
         super().__init__()
@@ -42,7 +41,6 @@ class LinearAttention(Mixer):
         self.width = width
         self.heads = heads
         self.conv_size = conv_size
-        self.feature_map: Literal["elu"] = feature_map
         self.project = Linear(width, 3 * width, bias=False)
         self.output = Linear(width, width, bias=False)
         self.convolution = ShortConvolution(3 * width, conv_size) if conv_size else None
@@ -51,12 +49,10 @@ class LinearAttention(Mixer):
         qkv, recent = self.project(x), ()
         if self.convolution is not None:
             qkv, *recent = self.convolution(qkv, None if state is None else state[0])
-        mixed, final = gated_linear_attention(
-            *qkv_heads(qkv, self.heads, feature_map=self.feature_map, append_one=True),
-            initial_state=None if state is None else state[-1],
-            scale=1.0,
+        mixed, final = linear_attention(
+            qkv, self.heads, initial_state=None if state is None else state[-1]
         )
-        return self.output(divide_by_last(mixed).flatten(2)), (*recent, final)
+        return self.output(mixed.flatten(2)), (*recent, final)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002
         convolution = 3 * self.width * max(0, self.conv_size - 1)

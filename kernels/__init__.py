@@ -5,12 +5,12 @@ import pkgutil
 from lengthwise.kernels.adamw import adamw_
 from lengthwise.kernels.backends import BackendUnavailableError, Session, discover, session
 from lengthwise.kernels.causal_conv1d import causal_conv1d
-from lengthwise.kernels.divide_by_last import divide_by_last
 from lengthwise.kernels.embedding import embedding
 from lengthwise.kernels.gated_delta_rule import gated_delta_rule
 from lengthwise.kernels.gated_linear_attention import gated_linear_attention
 from lengthwise.kernels.l2_norm import l2_norm
 from lengthwise.kernels.linear import linear, linear_parts
+from lengthwise.kernels.linear_attention import linear_attention
 from lengthwise.kernels.linear_cross_entropy import linear_cross_entropy
 from lengthwise.kernels.qkv_heads import qkv_heads
 from lengthwise.kernels.rms_norm import rms_norm
@@ -23,12 +23,12 @@ __all__ = [
     "Session",
     "adamw_",
     "causal_conv1d",
-    "divide_by_last",
     "embedding",
     "gated_delta_rule",
     "gated_linear_attention",
     "l2_norm",
     "linear",
+    "linear_attention",
     "linear_cross_entropy",
     "linear_parts",
     "operators",

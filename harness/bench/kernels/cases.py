@@ -106,6 +106,15 @@ def linear(
     return Case("gated_linear_attention", name, make)
 
 
+def weighted_mean(heads: int, size: int) -> Case:
+    """linear_attention, from no state."""
+
+    def make(batch: int, length: int, generator: torch.Generator) -> Arguments:
+        return {"qkv": randn(generator, batch, length, 3 * heads * size), "heads": heads}
+
+    return Case("linear_attention", f"{heads}x{size}", make)
+
+
 def scan(channels: int, states: int, *, bias: bool = False) -> Case:
     """selective_scan, of step sizes or of what they are made of with a `bias`."""
 

@@ -23,6 +23,7 @@ from lengthwise.harness.bench.kernels.cases import (
     outputs_and_gradients,
     relative_error,
     scan,
+    weighted_mean,
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 4e-3}
@@ -92,6 +93,7 @@ def grid() -> Iterator[tuple[Case, int, int]]:
     for length in (1, 17, 64, 77, 128, 131, 256, 1000):
         for size in (16, 20, 32, 64, 96, 128):
             yield attention(2, size, size), 3, length
+            yield weighted_mean(2, size), 3, length
         yield attention(1, 20, 40), 3, length
 
 
