@@ -9,6 +9,7 @@ import triton.language as tl
 from lengthwise.kernels.gpu_scan_kernels import (
     LOG2E,
     SIZES,
+    ask_for,
     live_if,
     load_channels,
     load_row,
@@ -53,6 +54,13 @@ def summarise_segments(
         states = states + (tl.zeros([BE], tl.float32),)
     for index in range(0, end - begin):
         tile = end - 1 - index if BACKWARD else begin + index
+        follow = tl.maximum(tile - 1, 0) if BACKWARD else tl.minimum(tile + 1, end - 1)
+        ahead = tl.cast(follow, tl.int64) * BT
+        if first_state == 0:
+            asked = ahead * channels + tl.program_id(1) * BE
+            ask_for(source, asked, channels, BT, BE, EVEN)
+            ask_for(delta, asked, channels, BT, BE, EVEN)
+        ask_for(weights, ahead * N, 0, 1, BT * N, EVEN)
         first = tl.cast(tile, tl.int64) * BT
         left = length - tile * BT
         rows = first * channels

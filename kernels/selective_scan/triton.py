@@ -29,11 +29,11 @@ STATES, FORWARD_STATES = 4, 8
 more, as its turns are short."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
-FORWARD, BACKWARD = 1584, 1056
-"""Warps that a GPU of 132 multiprocessors runs at once, at 12 and 8 each: segments are cut until
+FORWARD, BACKWARD = 1056, 1056
+"""Warps that a GPU of 132 multiprocessors runs at once, at 8 each: segments are cut until
 there are so many."""
-REGISTERS, SUMMARY_REGISTERS = 168, 64
-"""A thread's forward, and where it summarises a segment: for 12 and 32 warps a multiprocessor."""
+REGISTERS, SUMMARY_REGISTERS = 255, 128
+"""A thread's forward, and where it summarises a segment: for 8 and 16 warps a multiprocessor."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
 SHARES = 1024
