@@ -6,9 +6,9 @@ joins that; after the backward walk, shares of gradients are added up.
 
 import triton
 import triton.language as tl
-from lengthwise.kernels.gpu_scan_kernels import (
+from lengthwise.kernels.gpu_scan_kernels import SIZES
+from lengthwise.kernels.gpu_scan_rows import (
     LOG2E,
-    SIZES,
     ask_for,
     live_if,
     load_channels,
