@@ -29,8 +29,8 @@ STATES, FORWARD_STATES = 4, 8
 more, as its turns are short."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
-FORWARD, BACKWARD = 1056, 1056
-"""Warps that a GPU of 132 multiprocessors runs at once, at 8 each: segments are cut until
+WARPS = 1056
+"""That a GPU of 132 multiprocessors runs at once, at 8 each: segments are cut until
 there are so many."""
 REGISTERS, SUMMARY_REGISTERS = 255, 128
 """A thread's forward, and where it summarises a segment: for 8 and 16 warps a multiprocessor."""
@@ -73,18 +73,18 @@ def compute(
     return output.squeeze(0), state.squeeze(0).mT
 
 
-def _cut(x: Tensor, programs: int) -> tuple[int, int]:
+def _cut(x: Tensor) -> tuple[int, int]:
     """How many segments a sequence has, and how many tiles a segment."""
     members, batch, length, channels = x.shape
     tiles = ceil_div(length, TILE)
-    wanted = max(1, programs // (members * batch * ceil_div(channels, BLOCK)))
+    wanted = max(1, WARPS // (members * batch * ceil_div(channels, BLOCK)))
     each = max(ceil_div(tiles, wanted), SHORTEST)
     return ceil_div(tiles, each), each
 
 
-def _sizes(x: Tensor, programs: int) -> tuple[int, ...]:
+def _sizes(x: Tensor) -> tuple[int, ...]:
     """Channels, length, batch, segments, and tiles a segment."""
-    return x.shape[3], x.shape[2], x.shape[1], *_cut(x, programs)
+    return x.shape[3], x.shape[2], x.shape[1], *_cut(x)
 
 
 def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
@@ -101,8 +101,8 @@ def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str,
     }
 
 
-def _segment_states(x: Tensor, rates: Tensor, programs: int) -> Tensor:
-    shape = (*x.shape[:2], _cut(x, programs)[0], *rates.shape[1:])
+def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
+    shape = (*x.shape[:2], _cut(x)[0], *rates.shape[1:])
     return x.new_empty(shape, dtype=torch.float32)
 
 
@@ -129,10 +129,10 @@ def _enter_segments(
     constants = _constants(source, rates, delta_bias)
     additions = torch.empty_like(carried)
     spans = carried.new_empty(members, batch, segments, channels)
-    sizes = _sizes(source, BACKWARD if backward else FORWARD)
     programs = members * batch * segments * ceil_div(N, STATES)
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
-        source, delta, delta_bias, rates, weights, additions, spans, *sizes, **constants,
+        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
+        **constants,
         BN=STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
     )  # fmt: skip
     launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
@@ -157,7 +157,7 @@ def _scan(
         x, delta, rates, B, C, D, delta_bias, initial
     )
     output, states = torch.empty_like(x), _tile_states(x, rates)
-    carried = _segment_states(x, rates, FORWARD)
+    carried = _segment_states(x, rates)
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     if segments == 1 and initial is not None:
@@ -169,7 +169,7 @@ def _scan(
         given = int(segments > 1 or initial is not None)
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, B, C, D, delta_bias, output, states, carried,
-            *_sizes(x, FORWARD), given, **constants, SKIP=D is not None,
+            *_sizes(x), given, **constants, SKIP=D is not None,
             BN=gcd(constants["N"], FORWARD_STATES), maxnreg=REGISTERS,
         )  # fmt: skip
     return output, carried[:, :, -1].contiguous(), states
@@ -196,7 +196,7 @@ def _scan_backward(
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
-    carried = _segment_states(x, rates, BACKWARD)
+    carried = _segment_states(x, rates)
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
@@ -213,7 +213,7 @@ def _scan_backward(
         given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, B, C, D, delta_bias, states, dy, carried,
-            dx, ddelta, weight_shares, rate_shares, *_sizes(x, BACKWARD), given,
+            dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
             **constants, SKIP=D is not None, BN=turn,
             LEVELS=(2 * turn * TILE).bit_length() - 1,
         )  # fmt: skip

@@ -49,8 +49,7 @@ def test_half_precision_beside_float32_keeps_every_dtype(placed: Placed) -> None
 def test_segments_of_a_scan_equal_the_float64_recurrence(
     placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SCAN, "FORWARD", programs)
-    monkeypatch.setattr(SCAN, "BACKWARD", programs)
+    monkeypatch.setattr(SCAN, "WARPS", programs)
     monkeypatch.setattr(SCAN, "SHORTEST", 2)
     monkeypatch.setattr(SCAN, "RUNS", 2)
     hold(placed)
