@@ -1,14 +1,23 @@
 """What the selective scan's kernels load, keep and ask for: rows, states, weights, step sizes.
 
-Rows are [BE] channels, states and rates [N, E], weights [T, N]. EVEN: nothing is masked.
+A row is [32, BE / 32] channels: a thread of a warp holds the few of its line. States and rates are
+[N, E]; weights, B and C turned, are [N, BT] in float32 a tile. EVEN: nothing is masked.
 """
 
 import triton
 import triton.language as tl
 from triton.language.target_info import cuda_capability_geq
 
+LN2 = tl.constexpr(0.6931471805599453)
 LOG2E = tl.constexpr(1.4426950408889634)
 INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
+
+
+@triton.jit
+def channels_of(program, BE: tl.constexpr):
+    """The channels of a program's block."""
+    width: tl.constexpr = BE // 32
+    return program * BE + tl.arange(0, 32)[:, None] * width + tl.arange(0, width)[None, :]
 
 
 @triton.jit
@@ -29,19 +38,48 @@ def load_row(rows, index, left, channel, channels, EVEN: tl.constexpr):
 
 
 @triton.jit
-def softplus(z):
-    """log(1 + exp z) = max(z, 0) + 2 artanh(u / (2 + u)) for u = exp −|z|, to the last digits.
+def softplus(z, FINE: tl.constexpr):
+    """log(1 + exp z) = max(z, 0) + log(1 + u) for u = exp −|z|.
 
-    The argument is at most 1/3: seven terms of the series.
+    FINE, to the last digits, as 2 artanh(u / (2 + u)): the argument is at most 1/3, so seven terms
+    of the series do. Otherwise by the processor's logarithm, to 1e-4 of the step.
     """
     small = tl.exp2(-tl.abs(z) * LOG2E)
-    root = tl.rsqrt(2.0 + small)  # a division costs five times as much
-    t = small * root * root
-    square = t * t
-    series = 1.0 / 13.0 + square * (1.0 / 15.0)
-    for k in tl.static_range(11, 0, -2):
-        series = 1.0 / k + square * series
-    return tl.maximum(z, 0.0) + 2.0 * t * series
+    if FINE:
+        root = tl.rsqrt(2.0 + small)  # a division costs five times as much
+        t = small * root * root
+        square = t * t
+        series = 1.0 / 13.0 + square * (1.0 / 15.0)
+        for k in tl.static_range(11, 0, -2):
+            series = 1.0 / k + square * series
+        log = 2.0 * t * series
+    else:
+        log = tl.where(small < 0.001, small - 0.5 * small * small, LN2 * log2(1.0 + small))
+    return tl.maximum(z, 0.0) + log
+
+
+@triton.jit
+def log2(x):
+    """By one instruction: Triton's own is a polynomial."""
+    if INTERPRETED:
+        log = tl.log2(x)
+    else:
+        log = tl.inline_asm_elementwise(
+            "lg2.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+        )
+    return log
+
+
+@triton.jit
+def softplus_slope(z, step, FINE: tl.constexpr):
+    """The derivative of step = softplus(z), 1 / (1 + exp −z) = 1 − exp −step."""
+    if FINE:
+        small = tl.exp2(-tl.abs(z) * LOG2E)
+        root = tl.rsqrt(1.0 + small)
+        slope = tl.where(z < 0.0, small, 1.0) * root * root
+    else:
+        slope = tl.where(step < 0.001, step - 0.5 * step * step, 1.0 - tl.exp2(-step * LOG2E))
+    return slope
 
 
 @triton.jit
@@ -49,7 +87,7 @@ def load_step(rows, index, left, channel, channels, bias, SOFT: tl.constexpr, EV
     """Row `index` of delta, or SOFT its softplus after the bias."""
     step = load_row(rows, index, left, channel, channels, EVEN)
     if SOFT:
-        step = softplus(step + bias)
+        step = softplus(step + bias, rows.dtype.element_ty == tl.float32)
         if not EVEN:
             step = tl.where(index < left, step, 0.0)
     return step
@@ -67,13 +105,15 @@ def load_channels(source, member, channel, channels, GIVEN: tl.constexpr):
 
 
 @triton.jit
-def load_weights(rows, left, n, N: tl.constexpr, BT: tl.constexpr, EVEN: tl.constexpr):
-    """Column n of BT rows of [T, N] as numbers in float32; zeros from row `left` on."""
+def load_weights(rows, BT: tl.constexpr):
+    """BT numbers that every thread holds, as columns [32, 1]: four a load."""
     weights = ()
-    for i in tl.static_range(BT):
-        place = rows + i * N + n
-        weight = tl.load(place) if EVEN else tl.load(place, mask=i < left, other=0.0)
-        weights = weights + (weight.to(tl.float32),)
+    for i in tl.static_range(0, BT, 4):
+        four = tl.load(rows + i + tl.zeros([32, 1], tl.int32) + tl.arange(0, 4)[None, :])
+        even, odd = tl.split(tl.reshape(four, [32, 2, 2]))
+        first, third = tl.split(even)
+        second, fourth = tl.split(odd)
+        weights = weights + (first[:, None], second[:, None], third[:, None], fourth[:, None])
     return weights
 
 

@@ -1,7 +1,8 @@
 """Triton kernels around the walks of a selective scan's segments.
 
-Before them, all segments find side by side what they add to a state, and a scan over the segments
-joins that; after the backward walk, shares of gradients are added up.
+First, B and C are turned, so that a walk finds a state's weights of a tile side by side. All
+segments find side by side what they add to a state, and a scan over the segments joins that. After
+the backward walk, shares of gradients are added up.
 """
 
 import triton
@@ -10,6 +11,7 @@ from lengthwise.kernels.gpu_scan_kernels import SIZES
 from lengthwise.kernels.gpu_scan_rows import (
     LOG2E,
     ask_for,
+    channels_of,
     live_if,
     load_channels,
     load_row,
@@ -18,72 +20,95 @@ from lengthwise.kernels.gpu_scan_rows import (
 )
 
 
+@triton.jit(do_not_specialize=["length", "count"])
+def turn_weights(
+    B, C, weights, length, count, N: tl.constexpr, BT: tl.constexpr, SIZE: tl.constexpr
+):  # fmt: skip
+    """B and C, [S, T, N] each, as [S, tiles, 2, N, BT] in float32 with zeros behind the end.
+
+    `count`: of one of them so turned.
+    """
+    place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+    tile = place // (N * BT)
+    total = tl.cdiv(length, BT)
+    token = tile % total * BT + place % BT
+    source = (tile // total * length + token) * N + place // BT % N
+    inside = (token < length) & (place < count)
+    for which in tl.static_range(2):
+        rows = B if which == 0 else C
+        weight = tl.load(rows + source, mask=inside, other=0.0).to(tl.float32)
+        tl.store(weights + (tile + which) * N * BT + place, weight, mask=place < count)
+
+
 @triton.jit(do_not_specialize=SIZES)
 def summarise_segments(
     source, delta, delta_bias, rates, weights, additions, spans,
-    channels, length, batch, segments, tiles,
-    N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr, EVEN: tl.constexpr, BN: tl.constexpr,
-    SOFT: tl.constexpr, BACKWARD: tl.constexpr,
+    length, batch, segments, tiles,
+    channels: tl.constexpr, N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr,
+    EVEN: tl.constexpr, BN: tl.constexpr, SOFT: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """What a segment adds to the state behind it, or to the gradient of the state before it.
 
-    Forward, source is x and weights are B; backward, source is dy and weights are C. `spans` gets
-    the segment's sum of step sizes. A program takes BN states.
+    Forward, source is x and its weights are B's; backward, source is dy and its weights are C's.
+    `spans` gets the segment's sum of step sizes. A program takes BN states.
     """
     groups = tl.cdiv(N, BN)  # side by side: they read the same rows
     at = (tl.program_id(0) // groups).to(tl.int64)
     first_state = tl.program_id(0) % groups * BN
     sequence, segment = at // segments, tl.program_id(0) // groups % segments
-    channel = tl.program_id(1) * BE + tl.arange(0, BE)
+    channel = channels_of(tl.program_id(1), BE)
+    total = tl.cdiv(length, BT)
     begin = segment * tiles
-    end = tl.minimum(begin + tiles, tl.cdiv(length, BT))
+    end = tl.minimum(begin + tiles, total)
     by_channel = sequence * length * channels
     source, delta = source + by_channel, delta + by_channel
-    weights += sequence * length * N
+    weights += (sequence * total * 2 + (1 if BACKWARD else 0)) * N * BT
     member = sequence // batch
     rates += member * N * channels + channel
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
     additions += at * N * channels + channel
-    span = tl.zeros([BE], tl.float32)
+    span = tl.zeros(channel.shape, tl.float32)
     decay_rates, states = (), ()
     for j in tl.static_range(BN):
         n = first_state + j
         known = live_if(n < N, channel, channels)
         rate = tl.load(rates + n * channels, mask=known, other=0.0)
         decay_rates = decay_rates + (rate * LOG2E,)
-        states = states + (tl.zeros([BE], tl.float32),)
+        states = states + (tl.zeros(channel.shape, tl.float32),)
     for index in range(0, end - begin):
         tile = end - 1 - index if BACKWARD else begin + index
         follow = tl.maximum(tile - 1, 0) if BACKWARD else tl.minimum(tile + 1, end - 1)
-        ahead = tl.cast(follow, tl.int64) * BT
+        ahead = tl.cast(follow, tl.int64)
         if first_state == 0:
-            asked = ahead * channels + tl.program_id(1) * BE
+            asked = ahead * BT * channels + tl.program_id(1) * BE
             ask_for(source, asked, channels, BT, BE, EVEN)
             ask_for(delta, asked, channels, BT, BE, EVEN)
-        ask_for(weights, ahead * N, 0, 1, BT * N, EVEN)
-        first = tl.cast(tile, tl.int64) * BT
+            ask_for(weights, ahead * 2 * N * BT, 0, 1, BT * N, EVEN)
+        place = tl.cast(tile, tl.int64)
         left = length - tile * BT
-        rows = first * channels
-        weight = ()
-        for j in tl.static_range(BN):
-            n = tl.minimum(first_state + j, N - 1)
-            weight = weight + (load_weights(weights + first * N, left, n, N, BT, EVEN),)
-        for i in tl.static_range(
-            BT - 1 if BACKWARD else 0, -1 if BACKWARD else BT, -1 if BACKWARD else 1
-        ):
+        rows = place * BT * channels
+        steps, values = (), ()
+        for i in tl.static_range(BT):
             step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
             value = load_row(source + rows, i, left, channel, channels, EVEN)
             span += step
-            if not BACKWARD:
-                value *= step
-            after = ()
-            for j in tl.static_range(BN):
-                decay = tl.exp2(step * decay_rates[j])
+            steps = steps + (step,)
+            values = values + (value if BACKWARD else step * value,)
+        after = ()
+        for j in tl.static_range(BN):
+            n = tl.minimum(first_state + j, N - 1)
+            weight = load_weights(weights + (place * 2 * N + n) * BT, BT)
+            state = states[j]
+            for i in tl.static_range(
+                BT - 1 if BACKWARD else 0, -1 if BACKWARD else BT, -1 if BACKWARD else 1
+            ):
+                decay = tl.exp2(steps[i] * decay_rates[j])
                 if BACKWARD:
-                    after = after + (decay * (states[j] + value * weight[j][i]),)
+                    state = decay * (state + values[i] * weight[i])
                 else:
-                    after = after + (decay * states[j] + value * weight[j][i],)
-            states = after
+                    state = decay * state + values[i] * weight[i]
+            after = after + (state,)
+        states = after
     for j in tl.static_range(BN):
         n = first_state + j
         tl.store(additions + n * channels, states[j], mask=live_if(n < N, channel, channels))

@@ -1,31 +1,51 @@
-"""Sums over the channels of a warp, of many rows at once."""
+"""Sums over the lanes of a warp, of many rows at once."""
 
 import triton
 import triton.language as tl
+from lengthwise.kernels.gpu_scan_rows import INTERPRETED
 
 
 @triton.jit
-def lane_sums(row, BE: tl.constexpr):
-    """[BE] channels as sums of the few that each thread of a warp holds."""
-    if BE == 32:
-        return row
-    return tl.sum(tl.reshape(row, [32, BE // 32]), 1)
+def add_halves(lower, upper, DISTANCE: tl.constexpr):
+    """Two rows [32] folded into one: where a lane has the bit DISTANCE, its pair's part of upper.
 
-
-@triton.jit
-def stack(rows, LEVELS: tl.constexpr):
-    """2^LEVELS rows [32] as the columns of one tile."""
-    for level in tl.static_range(LEVELS):
-        pairs = ()
-        for k in tl.static_range(2 ** (LEVELS - 1 - level)):
-            pairs = pairs + (tl.join(rows[k], rows[k + 2 ** (LEVELS - 1 - level)]),)
-        rows = pairs
-    return tl.reshape(rows[0], [32, 2**LEVELS])
+    Each lane keeps one row, hands the other to the lane that differs from it in that bit, and adds
+    what it gets. Triton's own sums take five exchanges a row; so many rows together take one each.
+    """
+    return tl.inline_asm_elementwise(
+        "{ .reg .pred high; .reg .f32 kept, handed; setp.ne.u32 high, $3, 0;"
+        " selp.f32 kept, $2, $1, high; selp.f32 handed, $1, $2, high;"
+        f" shfl.sync.bfly.b32 handed, handed, {DISTANCE}, 0x1f, 0xffffffff;"
+        " add.f32 $0, kept, handed; }",
+        "=f,f,f,r",
+        [lower, upper, tl.arange(0, 32) & DISTANCE],
+        dtype=tl.float32,
+        is_pure=True,
+        pack=1,
+    )
 
 
 @triton.jit
 def sums_of(rows, LEVELS: tl.constexpr):
-    """Of each row [32], as one tensor: a product with ones turns the tile in shared memory."""
-    ones = tl.full([1, 32], 1.0, tl.float32)
-    sums = tl.dot(ones, stack(rows, LEVELS), input_precision="ieee")
-    return tl.reshape(sums, [2**LEVELS])
+    """Of each of 2^LEVELS rows [32], at most 32: lane l gets the sum of row l mod 2^LEVELS."""
+    if INTERPRETED:
+        sums = ()
+        for k in tl.static_range(2**LEVELS):
+            sums = sums + (tl.sum(rows[k], 0),)
+        lane = tl.arange(0, 32) % 2**LEVELS
+        total = tl.zeros([32], tl.float32)
+        for k in tl.static_range(2**LEVELS):
+            total = tl.where(lane == k, sums[k], total)
+    else:
+        for level in tl.static_range(4, -1, -1):
+            if level >= LEVELS:  # fewer rows than lanes: both halves sum the same
+                folded = ()
+                for k in tl.static_range(2**LEVELS):
+                    folded = folded + (add_halves(rows[k], rows[k], 2**level),)
+            else:
+                folded = ()
+                for k in tl.static_range(2**level):
+                    folded = folded + (add_halves(rows[k], rows[k + 2**level], 2**level),)
+            rows = folded
+        total = rows[0]
+    return total

@@ -2,9 +2,9 @@
 
 As in the AVX2 backend the operator below computes a stack of members, each with its own rates and
 D; rates and states have their channels last. A short sequence, or a batch that fills the GPU by
-itself, takes one launch forward and two backward (the second adds up shares of gradients);
-otherwise it takes three and four. The kernels are in `lengthwise.kernels.gpu_scan_kernels` and
-`gpu_scan_segments`.
+itself, takes two launches forward (the first turns B and C) and two backward (the second adds up
+shares of gradients); otherwise it takes four and four. The kernels are in
+`lengthwise.kernels.gpu_scan_kernels` and `gpu_scan_segments`.
 """
 
 from math import gcd
@@ -19,33 +19,32 @@ from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 30
-TILE = 4
-"""Tokens whose rows one warp holds in registers. The state is kept before each tile, in bfloat16 if
-x is."""
-BLOCK, HELD = 128, 2048
+TILE = 8
+"""Tokens whose rows one warp holds in registers, a multiple of 4. The state is kept before each
+tile, in bfloat16 if x is."""
+BLOCK, HELD = 64, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
-STATES, FORWARD_STATES = 4, 8
-"""Of a program that summarises a segment and of a turn of the loop over them, at most; forward
-more, as its turns are short."""
+FORWARD_STATES, BACKWARD_STATES, SUMMARY_STATES = 4, 2, 8
+"""Of a turn of the loop over them, at most, and of a program that summarises a segment."""
 RUNS = 32
 """Of segments, whose summaries are joined side by side."""
 WARPS = 1056
-"""That a GPU of 132 multiprocessors runs at once, at 8 each: segments are cut until
+"""That a GPU of 132 multiprocessors runs at once backward, at 8 each: segments are cut until
 there are so many."""
-REGISTERS, SUMMARY_REGISTERS = 255, 128
-"""A thread's forward, and where it summarises a segment: for 8 and 16 warps a multiprocessor."""
+FORWARD_REGISTERS, BACKWARD_REGISTERS = 128, 255
+"""A thread's, for 16 and 8 warps a multiprocessor."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
-SHARES = 1024
-"""Numbers that one program adds up the shares of."""
+TURNED, SHARES = 1024, 1024
+"""Numbers that one program turns, and that one adds up the shares of."""
 
 OPERATORS.define(
     "selective_scan_segments(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C, Tensor? D,"
-    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor)"
+    " Tensor? delta_bias, Tensor? initial) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 OPERATORS.define(
     "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
-    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor? output_gradient,"
+    " Tensor? D, Tensor? delta_bias, Tensor states, Tensor weights, Tensor? output_gradient,"
     " Tensor? state_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,"
     " Tensor, Tensor)"
 )
@@ -83,8 +82,8 @@ def _cut(x: Tensor) -> tuple[int, int]:
 
 
 def _sizes(x: Tensor) -> tuple[int, ...]:
-    """Channels, length, batch, segments, and tiles a segment."""
-    return x.shape[3], x.shape[2], x.shape[1], *_cut(x)
+    """Length, batch, segments, and tiles a segment."""
+    return x.shape[2], x.shape[1], *_cut(x)
 
 
 def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
@@ -93,6 +92,7 @@ def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str,
     width = min(BLOCK, block(channels, 32), max(32, HELD // block(N)))
     even = length % TILE == 0 and channels % width == 0
     return {
+        "channels": channels,
         "N": N,
         "BT": TILE,
         "BE": width,
@@ -109,6 +109,13 @@ def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
 def _tile_states(x: Tensor, rates: Tensor) -> Tensor:
     shape = (*x.shape[:2], ceil_div(x.shape[2], TILE), *rates.shape[1:])
     return x.new_empty(shape, dtype=None if x.dtype == torch.bfloat16 else torch.float32)
+
+
+def _turned(B: Tensor) -> Tensor:
+    """Room for B and C turned: [P, B, tiles, 2, N, TILE]."""
+    members, batch, length, N = B.shape
+    shape = (members, batch, ceil_div(length, TILE), 2, N, TILE)
+    return B.new_empty(shape, dtype=torch.float32)
 
 
 def _channels(x: Tensor, like: Tensor | None) -> Tensor:
@@ -129,11 +136,11 @@ def _enter_segments(
     constants = _constants(source, rates, delta_bias)
     additions = torch.empty_like(carried)
     spans = carried.new_empty(members, batch, segments, channels)
-    programs = members * batch * segments * ceil_div(N, STATES)
+    programs = members * batch * segments * ceil_div(N, SUMMARY_STATES)
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
         source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
         **constants,
-        BN=STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
+        BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=FORWARD_REGISTERS,
     )  # fmt: skip
     launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
         additions, spans, rates, start, carried, channels, batch, segments,
@@ -152,27 +159,34 @@ def _scan(
     initial: Tensor | None,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments
+    from lengthwise.kernels.gpu_scan_segments import turn_weights
 
     x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
         x, delta, rates, B, C, D, delta_bias, initial
     )
-    output, states = torch.empty_like(x), _tile_states(x, rates)
+    output, states, weights = torch.empty_like(x), _tile_states(x, rates), _turned(B)
+    N = rates.shape[1]
     carried = _segment_states(x, rates)
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     if segments == 1 and initial is not None:
         carried[:, :, 0] = initial
     with launching(x) as launch:
+        count = weights.numel() // 2
+        launch(turn_weights, ceil_div(count, TURNED), warps=4)(
+            B, C, weights, x.shape[2], count, N=N, BT=TILE, SIZE=TURNED
+        )
         if segments > 1:
-            _enter_segments(launch, x, delta, delta_bias, rates, B, initial, carried, False)
+            start = (weights, initial, carried)
+            _enter_segments(launch, x, delta, delta_bias, rates, *start, False)
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
         given = int(segments > 1 or initial is not None)
         launch(scan_segments, *programs, warps=1)(
-            x, delta, rates, B, C, D, delta_bias, output, states, carried,
+            x, delta, rates, weights, D, delta_bias, output, states, carried,
             *_sizes(x), given, **constants, SKIP=D is not None,
-            BN=gcd(constants["N"], FORWARD_STATES), maxnreg=REGISTERS,
+            BN=gcd(N, FORWARD_STATES), maxnreg=FORWARD_REGISTERS,
         )  # fmt: skip
-    return output, carried[:, :, -1].contiguous(), states
+    return output, carried[:, :, -1].contiguous(), states, weights
 
 
 def _scan_backward(
@@ -184,6 +198,7 @@ def _scan_backward(
     D: Tensor | None,
     delta_bias: Tensor | None,
     states: Tensor,
+    weights: Tensor,
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
 ) -> tuple[Tensor, ...]:
@@ -191,8 +206,8 @@ def _scan_backward(
     from lengthwise.kernels.gpu_scan_segments import add_shares
 
     dy = torch.zeros_like(x) if output_gradient is None else output_gradient.contiguous()
-    x, delta, B, C, D, delta_bias, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, B, C, D, delta_bias, state_gradient
+    x, delta, D, delta_bias, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, D, delta_bias, state_gradient
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
@@ -200,7 +215,7 @@ def _scan_backward(
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
-    turn = gcd(N, STATES)
+    turn = gcd(N, BACKWARD_STATES)
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
     weight_shares = carried.new_empty(blocks, 2, members, batch, length, N)
@@ -209,13 +224,14 @@ def _scan_backward(
         carried[:, :, 0] = state_gradient
     with launching(x) as launch:
         if segments > 1:
-            _enter_segments(launch, dy, delta, delta_bias, rates, C, state_gradient, carried, True)
+            start = (weights, state_gradient, carried)
+            _enter_segments(launch, dy, delta, delta_bias, rates, *start, True)
         given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
-            x, delta, rates, B, C, D, delta_bias, states, dy, carried,
+            x, delta, rates, weights, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
             **constants, SKIP=D is not None, BN=turn,
-            LEVELS=(2 * turn * TILE).bit_length() - 1,
+            LEVELS=(2 * turn * TILE).bit_length() - 1, maxnreg=BACKWARD_REGISTERS,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
@@ -244,9 +260,9 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: An
     return *present(inputs[:7], gradients), of_initial
 
 
-def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, *_: Any) -> tuple[Tensor, ...]:
+def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, B: Tensor, *_: Any) -> tuple[Tensor, ...]:
     final = x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
-    return x.new_empty(x.shape), final, _tile_states(x, rates)
+    return x.new_empty(x.shape), final, _tile_states(x, rates), _turned(B)
 
 
 def _fake_backward(
