@@ -26,20 +26,20 @@ from lengthwise.kernels.gpu_scan_rows import (
 )
 from lengthwise.kernels.gpu_scan_sums import sums_of
 
-SIZES = ["length", "batch", "segments", "tiles", "given"]
+SIZES = ["length", "batch", "segments", "tiles", "given"]  # of which not all are in each kernel
 
 
 @triton.jit(do_not_specialize=SIZES)
 def scan_segments(
-    x, delta, rates, weights, D, delta_bias, output, states, carried,
+    x, delta, rates, weights, D, delta_bias, entry, output, states, final,
     length, batch, segments, tiles, given,
     channels: tl.constexpr, N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr,
     EVEN: tl.constexpr, SKIP: tl.constexpr, SOFT: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """The output and the states before every tile.
+    """The output, the states before every tile and the one behind the last, `final` [S, N, E].
 
-    `weights` [S, tiles, 2, N, BT] are B and C turned. `carried` [S, segments, N, E] holds the state
-    before a segment, or nothing yet unless `given`, and is left with the state behind it.
+    `weights` [S, tiles, 2, N, BT] are B and C turned. `entry` [S, segments, N, E] holds the state
+    before a segment; it is not looked at unless `given`.
     """
     at = tl.program_id(0).to(tl.int64)
     sequence, segment = at // segments, tl.program_id(0) % segments
@@ -54,10 +54,11 @@ def scan_segments(
     member = sequence // batch
     rates += member * N * channels + channel
     states += sequence * total * N * channels + channel
-    carried += at * N * channels + channel
+    entry += at * N * channels + channel
+    final += sequence * N * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
     bias = load_channels(delta_bias, member, channel, channels, SOFT)
-    held = load_states(carried, channels, live_if(given > 0, channel, channels), N)
+    held = load_states(entry, channels, live_if(given > 0, channel, channels), N)
     offset = tl.program_id(1) * BE
     for tile in range(begin, end):
         follow = tl.cast(tl.minimum(tile + 1, total - 1), tl.int64)
@@ -91,7 +92,7 @@ def scan_segments(
             held = held[BN:] + after  # the states turn: a loop finds its own in front
         for i in tl.static_range(BT):
             store_row(output + rows, i, left, channel, channels, read[i])
-    store_states(carried, channels, live, held, N)
+    store_states(final, channels, live_if(segment == segments - 1, channel, channels), held, N)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -153,23 +154,26 @@ def scan_segments_back(
             of_exponent = of_exponent + (tl.zeros(channel.shape, tl.float32),)
         has_share = live_if(index > 0, channel, channels)
         has_carried = live_if((index > 0) | (given > 0), channel, channels)
-        next_rate = tl.load(rates, mask=live, other=0.0)
-        next_state = tl.load(here, mask=live, other=0.0)
-        next_behind = tl.load(carried, mask=has_carried, other=0.0)
-        next_share = tl.load(rate_shares, mask=has_share, other=0.0)
+        next_rates = load_states(rates, channels, live, BN)
+        next_states = load_states(here, channels, live, BN)
+        next_behinds = load_states(carried, channels, has_carried, BN)
+        next_shares = load_states(rate_shares, channels, has_share, BN)
         next_write = load_weights(writes, BT)
         next_read = load_weights(writes + N * BT, BT)
         for group in range(0, N, BN):
+            decay_rates, befores = next_rates, next_states
+            behinds, known_shares = next_behinds, next_shares
+            ahead = tl.minimum(group + BN, N - BN) * channels
+            next_rates = load_states(rates + ahead, channels, live, BN)
+            next_states = load_states(here + ahead, channels, live, BN)
+            next_behinds = load_states(carried + ahead, channels, has_carried, BN)
+            next_shares = load_states(rate_shares + ahead, channels, has_share, BN)
             of_Bs, of_Cs = (), ()
             for j in tl.static_range(BN):
                 n = group + j
-                rate, behind, share = next_rate, next_behind, next_share
-                state, write, read = next_state.to(tl.float32), next_write, next_read
+                rate, behind, share = decay_rates[j], behinds[j], known_shares[j]
+                state, write, read = befores[j].to(tl.float32), next_write, next_read
                 after = tl.minimum(n + 1, N - 1)
-                next_rate = tl.load(rates + after * channels, mask=live, other=0.0)
-                next_state = tl.load(here + after * channels, mask=live, other=0.0)
-                next_behind = tl.load(carried + after * channels, mask=has_carried, other=0.0)
-                next_share = tl.load(rate_shares + after * channels, mask=has_share, other=0.0)
                 next_write = load_weights(writes + after * BT, BT)
                 next_read = load_weights(writes + (N + after) * BT, BT)
                 tl.debug_barrier()  # what is asked for above is asked for before this walk

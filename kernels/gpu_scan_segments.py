@@ -50,12 +50,15 @@ def summarise_segments(
     """What a segment adds to the state behind it, or to the gradient of the state before it.
 
     Forward, source is x and its weights are B's; backward, source is dy and its weights are C's.
-    `spans` gets the segment's sum of step sizes. A program takes BN states.
+    `spans` gets the segment's sum of step sizes. The segment that is walked last is left out. A
+    program takes BN states.
     """
     groups = tl.cdiv(N, BN)  # side by side: they read the same rows
-    at = (tl.program_id(0) // groups).to(tl.int64)
+    program = tl.program_id(0) // groups
     first_state = tl.program_id(0) % groups * BN
-    sequence, segment = at // segments, tl.program_id(0) // groups % segments
+    sequence = (program // (segments - 1)).to(tl.int64)
+    segment = program % (segments - 1) + (1 if BACKWARD else 0)
+    at = sequence * segments + segment
     channel = channels_of(tl.program_id(1), BE)
     total = tl.cdiv(length, BT)
     begin = segment * tiles
@@ -143,9 +146,10 @@ def join_segments(
     decay, added = tl.full([SB, BE], 1.0, tl.float32), tl.zeros([SB, BE], tl.float32)
     for step in range(0, each):
         at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
-        span = tl.load(spans + at * channels + channel[None, :], mask=inside, other=0.0)
+        known = inside & (begin + step < segments - 1)[:, None]
+        span = tl.load(spans + at * channels + channel[None, :], mask=known, other=0.0)
         offset = (at * N + n) * channels + channel[None, :]
-        more = tl.load(additions + offset, mask=inside, other=0.0)
+        more = tl.load(additions + offset, mask=known, other=0.0)
         decay, added = _compose(decay, added, tl.exp(span * rate[None, :]), more)
     decay, added = tl.associative_scan((decay, added), 0, _compose)
     at, inside = _rows_of(begin + each, sequence, segments, live, BACKWARD)
@@ -160,9 +164,10 @@ def join_segments(
     states = tl.load(place, mask=inside, other=0.0)
     for step in range(0, each):
         at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
-        span = tl.load(spans + at * channels + channel[None, :], mask=inside, other=0.0)
+        known = inside & (begin + step < segments - 1)[:, None]
+        span = tl.load(spans + at * channels + channel[None, :], mask=known, other=0.0)
         offset = (at * N + n) * channels + channel[None, :]
-        more = tl.load(additions + offset, mask=inside, other=0.0)
+        more = tl.load(additions + offset, mask=known, other=0.0)
         tl.store(result + offset, states, mask=inside)
         states = tl.exp(span * rate[None, :]) * states + more
 

@@ -45,7 +45,7 @@ OPERATORS.define(
 OPERATORS.define(
     "selective_scan_segments_backward(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C,"
     " Tensor? D, Tensor? delta_bias, Tensor states, Tensor weights, Tensor? output_gradient,"
-    " Tensor? state_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,"
+    " Tensor? state_gradient, bool of_initial) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,"
     " Tensor, Tensor)"
 )
 
@@ -136,7 +136,7 @@ def _enter_segments(
     constants = _constants(source, rates, delta_bias)
     additions = torch.empty_like(carried)
     spans = carried.new_empty(members, batch, segments, channels)
-    programs = members * batch * segments * ceil_div(N, SUMMARY_STATES)
+    programs = members * batch * (segments - 1) * ceil_div(N, SUMMARY_STATES)
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
         source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
         **constants,
@@ -144,7 +144,7 @@ def _enter_segments(
     )  # fmt: skip
     launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
         additions, spans, rates, start, carried, channels, batch, segments,
-        N=N, SB=RUNS, BE=32, BACKWARD=backward,
+        N=N, SB=min(RUNS, block(segments, 2)), BE=32, BACKWARD=backward,
     )  # fmt: skip
 
 
@@ -166,27 +166,27 @@ def _scan(
     )
     output, states, weights = torch.empty_like(x), _tile_states(x, rates), _turned(B)
     N = rates.shape[1]
-    carried = _segment_states(x, rates)
-    segments = carried.shape[2]
+    segments = _cut(x)[0]
     constants = _constants(x, rates, delta_bias)
-    if segments == 1 and initial is not None:
-        carried[:, :, 0] = initial
+    final = x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
+    given = segments > 1 or initial is not None
+    entry = final if initial is None else initial.float()
     with launching(x) as launch:
         count = weights.numel() // 2
         launch(turn_weights, ceil_div(count, TURNED), warps=4)(
             B, C, weights, x.shape[2], count, N=N, BT=TILE, SIZE=TURNED
         )
         if segments > 1:
-            start = (weights, initial, carried)
+            entry = _segment_states(x, rates)
+            start = (weights, initial, entry)
             _enter_segments(launch, x, delta, delta_bias, rates, *start, False)
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
-        given = int(segments > 1 or initial is not None)
         launch(scan_segments, *programs, warps=1)(
-            x, delta, rates, weights, D, delta_bias, output, states, carried,
-            *_sizes(x), given, **constants, SKIP=D is not None,
+            x, delta, rates, weights, D, delta_bias, entry, output, states, final,
+            *_sizes(x), int(given), **constants, SKIP=D is not None,
             BN=gcd(N, FORWARD_STATES), maxnreg=FORWARD_REGISTERS,
         )  # fmt: skip
-    return output, carried[:, :, -1].contiguous(), states, weights
+    return output, final, states, weights
 
 
 def _scan_backward(
@@ -201,6 +201,7 @@ def _scan_backward(
     weights: Tensor,
     output_gradient: Tensor | None,
     state_gradient: Tensor | None,
+    of_initial: bool,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments_back
     from lengthwise.kernels.gpu_scan_segments import add_shares
@@ -241,7 +242,8 @@ def _scan_backward(
             places, blocks, batch * segments, channels, weight_programs,
             N=N, SIZE=SHARES, ROWS=256, SKIP=D is not None, SOFT=delta_bias is not None,
         )  # fmt: skip
-    return dx, ddelta, dA, dB, dC, *of_channels, carried[:, :, 0].contiguous()
+    first = carried[:, :, 0].contiguous() if of_initial else x.new_empty(members, 0)
+    return dx, ddelta, dA, dB, dC, *of_channels, first
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -254,7 +256,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> 
 def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: Any) -> Any:
     inputs = ctx.saved_tensors
     *gradients, of_initial = torch.ops.lengthwise.selective_scan_segments_backward(
-        *inputs, output, state
+        *inputs, output, state, ctx.state_dtype is not None
     )
     of_initial = None if ctx.state_dtype is None else of_initial.to(ctx.state_dtype)
     return *present(inputs[:7], gradients), of_initial
@@ -268,11 +270,13 @@ def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, B: Tensor, *_: Any) -> 
 def _fake_backward(
     x: Tensor, delta: Tensor, rates: Tensor, B: Tensor, C: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
-    D, delta_bias, *_ = rest
+    D, delta_bias, *_, of_initial = rest
     return (
         *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)),
         *(_channels(x, each) for each in (D, delta_bias)),
-        x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32),
+        x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
+        if of_initial
+        else x.new_empty(x.shape[0], 0),
     )
 
 
