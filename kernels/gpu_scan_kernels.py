@@ -20,7 +20,8 @@ from lengthwise.kernels.gpu_scan_rows import (
     load_states,
     load_step,
     load_weights,
-    softplus_slope,
+    slope,
+    slope_of,
     store_row,
     store_states,
 )
@@ -127,7 +128,9 @@ def scan_segments_back(
     weight_shares += 2 * tl.program_id(1) * everything + sequence * length * N
     member = sequence // batch
     rates += member * N * channels + channel
+    block_states = states + sequence * total * N * channels + tl.program_id(1) * BE
     states += sequence * total * N * channels + channel
+    ASK: tl.constexpr = EVEN and x.dtype.element_ty != tl.float32  # of float32 it costs more
     carried += at * N * channels + channel
     rate_shares += at * (N + 2) * channels + channel
     skip = load_channels(D, member, channel, channels, SKIP)
@@ -141,6 +144,13 @@ def scan_segments_back(
         here = states + tile * N * channels
         writes = weights + tile * 2 * N * BT
         shares = weight_shares + tile * BT * N
+        follow = tl.cast(tl.maximum(end - 2 - index, begin), tl.int64)
+        asked = follow * BT * channels + tl.program_id(1) * BE
+        ask_for(x, asked, channels, BT, BE, ASK)
+        ask_for(delta, asked, channels, BT, BE, ASK)
+        ask_for(output_gradient, asked, channels, BT, BE, ASK)
+        ask_for(weights, follow * 2 * N * BT, 0, 1, 2 * N * BT, ASK)
+        ask_for(block_states, follow * N * channels, channels, N, BE, ASK)
         steps, written, dys, of_written, of_exponent = (), (), (), (), ()
         for i in tl.static_range(BT):
             step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)
@@ -210,8 +220,11 @@ def scan_segments_back(
             of_x = of_written[i] * steps[i] + skip * dys[i]
             of_delta = of_written[i] * value + of_exponent[i]
             if SOFT:
-                z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias
-                of_delta *= softplus_slope(z, steps[i], delta.dtype.element_ty == tl.float32)
+                if delta.dtype.element_ty == tl.float32:
+                    z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias
+                    of_delta *= slope(z)
+                else:
+                    of_delta *= slope_of(steps[i])
                 of_bias += of_delta if EVEN else tl.where(i < left, of_delta, 0.0)
             store_row(dx + rows, i, left, channel, channels, of_x)
             store_row(ddelta + rows, i, left, channel, channels, of_delta)

@@ -6,7 +6,6 @@ A row is [32, BE / 32] channels: a thread of a warp holds the few of its line. S
 
 import triton
 import triton.language as tl
-from triton.language.target_info import cuda_capability_geq
 
 LN2 = tl.constexpr(0.6931471805599453)
 LOG2E = tl.constexpr(1.4426950408889634)
@@ -71,15 +70,17 @@ def log2(x):
 
 
 @triton.jit
-def softplus_slope(z, step, FINE: tl.constexpr):
-    """The derivative of step = softplus(z), 1 / (1 + exp −z) = 1 − exp −step."""
-    if FINE:
-        small = tl.exp2(-tl.abs(z) * LOG2E)
-        root = tl.rsqrt(1.0 + small)
-        slope = tl.where(z < 0.0, small, 1.0) * root * root
-    else:
-        slope = tl.where(step < 0.001, step - 0.5 * step * step, 1.0 - tl.exp2(-step * LOG2E))
-    return slope
+def slope(z):
+    """The derivative of softplus, 1 / (1 + exp −z), to the last digits."""
+    small = tl.exp2(-tl.abs(z) * LOG2E)
+    root = tl.rsqrt(1.0 + small)
+    return tl.where(z < 0.0, small, 1.0) * root * root
+
+
+@triton.jit
+def slope_of(step):
+    """The derivative of softplus from its value, 1 − exp −step."""
+    return tl.where(step < 0.001, step - 0.5 * step * step, 1.0 - tl.exp2(-step * LOG2E))
 
 
 @triton.jit
@@ -106,14 +107,25 @@ def load_channels(source, member, channel, channels, GIVEN: tl.constexpr):
 
 @triton.jit
 def load_weights(rows, BT: tl.constexpr):
-    """BT numbers that every thread holds, as columns [32, 1]: four a load."""
+    """BT numbers that every thread holds, as columns [32, 1]: four a load.
+
+    An instruction of its own: split by its last dimension, a tensor takes Triton a second.
+    """
     weights = ()
     for i in tl.static_range(0, BT, 4):
-        four = tl.load(rows + i + tl.zeros([32, 1], tl.int32) + tl.arange(0, 4)[None, :])
-        even, odd = tl.split(tl.reshape(four, [32, 2, 2]))
-        first, third = tl.split(even)
-        second, fourth = tl.split(odd)
-        weights = weights + (first[:, None], second[:, None], third[:, None], fourth[:, None])
+        place = rows + i + tl.zeros([32, 1], tl.int32)
+        if INTERPRETED:
+            for j in tl.static_range(4):
+                weights = weights + (tl.load(place + j),)
+        else:
+            weights = weights + tl.inline_asm_elementwise(
+                "ld.global.v4.f32 {$0, $1, $2, $3}, [$4];",
+                "=f,=f,=f,=f,l",
+                [place.to(tl.int64)],
+                dtype=(tl.float32, tl.float32, tl.float32, tl.float32),
+                is_pure=False,
+                pack=1,
+            )
     return weights
 
 
@@ -136,17 +148,18 @@ def store_states(rows, channels, live, states, N: tl.constexpr):
 def ask_for(rows, first, stride, COUNT: tl.constexpr, SIZE: tl.constexpr, EVEN: tl.constexpr):
     """Have COUNT rows of SIZE numbers brought into the second cache; nothing waits for them.
 
-    From Hopper on, and only of full tiles: the instruction counts in 16 bytes.
+    A lane asks for a line of 128 bytes, and there are 32 at most. Only full tiles are asked for.
     """
-    BYTES: tl.constexpr = SIZE * rows.dtype.element_ty.primitive_bitwidth // 8
-    if EVEN and BYTES % 16 == 0 and not INTERPRETED and cuda_capability_geq(9):
-        row = tl.arange(0, 32)
-        place = (rows + first + tl.minimum(row, COUNT - 1) * stride).to(tl.int64) & -16
+    WIDTH: tl.constexpr = rows.dtype.element_ty.primitive_bitwidth // 8
+    LINES: tl.constexpr = (SIZE * WIDTH + 127) // 128
+    if EVEN and not INTERPRETED:
+        lane = tl.arange(0, 32)
+        place = rows + first + lane // LINES * stride + lane % LINES * (128 // WIDTH)
         tl.inline_asm_elementwise(
             "{ .reg .pred wanted; setp.ne.u32 wanted, $2, 0;"
-            " @wanted cp.async.bulk.prefetch.L2.global [$1], $3; mov.u32 $0, 0; }",
-            "=r,l,r,r",
-            [place, (row < COUNT).to(tl.int32), tl.full([32], BYTES, tl.int32)],
+            " @wanted prefetch.global.L2 [$1]; mov.u32 $0, 0; }",
+            "=r,l,r",
+            [place.to(tl.int64), (lane < COUNT * LINES).to(tl.int32)],
             dtype=tl.int32,
             is_pure=False,
             pack=1,

@@ -37,15 +37,12 @@ def sums_of(rows, LEVELS: tl.constexpr):
         for k in tl.static_range(2**LEVELS):
             total = tl.where(lane == k, sums[k], total)
     else:
-        for level in tl.static_range(4, -1, -1):
-            if level >= LEVELS:  # fewer rows than lanes: both halves sum the same
-                folded = ()
-                for k in tl.static_range(2**LEVELS):
-                    folded = folded + (add_halves(rows[k], rows[k], 2**level),)
-            else:
-                folded = ()
-                for k in tl.static_range(2**level):
-                    folded = folded + (add_halves(rows[k], rows[k + 2**level], 2**level),)
+        for level in tl.static_range(LEVELS - 1, -1, -1):
+            folded = ()
+            for k in tl.static_range(2**level):
+                folded = folded + (add_halves(rows[k], rows[k + 2**level], 2**level),)
             rows = folded
+        for level in tl.static_range(LEVELS, 5):  # fewer rows than lanes: both halves sum the same
+            rows = (add_halves(rows[0], rows[0], 2**level),)
         total = rows[0]
     return total

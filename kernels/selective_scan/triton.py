@@ -26,7 +26,7 @@ BLOCK, HELD = 64, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 FORWARD_STATES, BACKWARD_STATES, SUMMARY_STATES = 4, 2, 8
 """Of a turn of the loop over them, at most, and of a program that summarises a segment."""
-RUNS = 32
+RUNS = 128
 """Of segments, whose summaries are joined side by side."""
 WARPS = 1056
 """That a GPU of 132 multiprocessors runs at once backward, at 8 each: segments are cut until
@@ -142,9 +142,10 @@ def _enter_segments(
         **constants,
         BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=FORWARD_REGISTERS,
     )  # fmt: skip
-    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=4)(
+    runs = min(RUNS, block(segments, 2))
+    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=ceil_div(runs, 16))(
         additions, spans, rates, start, carried, channels, batch, segments,
-        N=N, SB=min(RUNS, block(segments, 2)), BE=32, BACKWARD=backward,
+        N=N, SB=runs, BE=32, BACKWARD=backward,
     )  # fmt: skip
 
 
