@@ -77,13 +77,18 @@ def scan_segments(
             steps = steps + (step,)
             written = written + (step * value,)
             read = read + (skip * value,)
+        next_rate = tl.load(rates, mask=live, other=0.0)
+        next_write = load_weights(writes, BT)
+        next_weight = load_weights(writes + N * BT, BT)
         for group in range(0, N, BN):
             after = ()
             for j in tl.static_range(BN):
-                n = group + j
-                rate = tl.load(rates + n * channels, mask=live, other=0.0) * LOG2E
-                write = load_weights(writes + n * BT, BT)
-                weight = load_weights(writes + (N + n) * BT, BT)
+                rate, write, weight = next_rate * LOG2E, next_write, next_weight
+                n = tl.minimum(group + j + 1, N - 1)
+                next_rate = tl.load(rates + n * channels, mask=live, other=0.0)
+                next_write = load_weights(writes + n * BT, BT)
+                next_weight = load_weights(writes + (N + n) * BT, BT)
+                tl.debug_barrier()
                 state, sums = held[j], ()
                 for i in tl.static_range(BT):
                     state = tl.exp2(steps[i] * rate) * state + written[i] * write[i]
@@ -150,7 +155,7 @@ def scan_segments_back(
         ask_for(delta, asked, channels, BT, BE, ASK)
         ask_for(output_gradient, asked, channels, BT, BE, ASK)
         ask_for(weights, follow * 2 * N * BT, 0, 1, 2 * N * BT, ASK)
-        ask_for(block_states, follow * N * channels, channels, N, BE, ASK)
+        ask_for(block_states, tile * N * channels, channels, N, BE, EVEN)
         steps, written, dys, of_written, of_exponent = (), (), (), (), ()
         for i in tl.static_range(BT):
             step = load_step(delta + rows, i, left, channel, channels, bias, SOFT, EVEN)

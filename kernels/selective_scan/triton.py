@@ -26,13 +26,13 @@ BLOCK, HELD = 64, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 FORWARD_STATES, BACKWARD_STATES, SUMMARY_STATES = 4, 2, 8
 """Of a turn of the loop over them, at most, and of a program that summarises a segment."""
-RUNS = 128
-"""Of segments, whose summaries are joined side by side."""
+RUNS, JOINED = 128, 32
+"""Of segments, whose summaries are joined side by side, and channels of a program that does it."""
 WARPS = 1056
-"""That a GPU of 132 multiprocessors runs at once backward, at 8 each: segments are cut until
-there are so many."""
-FORWARD_REGISTERS, BACKWARD_REGISTERS = 128, 255
-"""A thread's, for 16 and 8 warps a multiprocessor."""
+"""That a GPU of 132 multiprocessors walks at once, at 8 each: segments are cut until there are so
+many."""
+WALK_REGISTERS, SUMMARY_REGISTERS = 255, 128
+"""A thread's, for 8 and 16 warps a multiprocessor."""
 SHORTEST = 8
 """Tiles of the shortest segment."""
 TURNED, SHARES = 1024, 1024
@@ -140,12 +140,12 @@ def _enter_segments(
     launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
         source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
         **constants,
-        BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=FORWARD_REGISTERS,
+        BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
     )  # fmt: skip
     runs = min(RUNS, block(segments, 2))
-    launch(join_segments, members * batch, N, ceil_div(channels, 32), warps=ceil_div(runs, 16))(
+    launch(join_segments, members * batch, N, ceil_div(channels, JOINED), warps=ceil_div(runs, 16))(
         additions, spans, rates, start, carried, channels, batch, segments,
-        N=N, SB=runs, BE=32, BACKWARD=backward,
+        N=N, SB=runs, BE=JOINED, BACKWARD=backward,
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def _scan(
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, weights, D, delta_bias, entry, output, states, final,
             *_sizes(x), int(given), **constants, SKIP=D is not None,
-            BN=gcd(N, FORWARD_STATES), maxnreg=FORWARD_REGISTERS,
+            BN=gcd(N, FORWARD_STATES), maxnreg=WALK_REGISTERS,
         )  # fmt: skip
     return output, final, states, weights
 
@@ -233,7 +233,7 @@ def _scan_backward(
             x, delta, rates, weights, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
             **constants, SKIP=D is not None, BN=turn,
-            LEVELS=(2 * turn * TILE).bit_length() - 1, maxnreg=BACKWARD_REGISTERS,
+            LEVELS=(2 * turn * TILE).bit_length() - 1, maxnreg=WALK_REGISTERS,
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
