@@ -60,6 +60,7 @@ class Planned(NamedTuple):
     args: tuple[Any, ...]
     options: dict[str, Any]
     """Constants, warps and stages."""
+    later: bool
 
     @property
     def variant(self) -> Hashable:
@@ -83,14 +84,17 @@ def launching(tensor: Tensor) -> Iterator[Callable[..., Callable[..., None]]]:
     """Yields a `launch` whose launches begin, in order, when the block ends; none if it fails.
 
     Variants met for the first time compile side by side before: a kernel takes 1 to 2 s, most of
-    it outside the interpreter lock.
+    it outside the interpreter lock. A launch for `later` compiles with them and does not begin: a
+    forward call so names what takes longest in its backward call.
     """
     planned: list[Planned] = []
 
-    def launch(kernel: Any, *grid: int, warps: int, stages: int = 3) -> Callable[..., None]:
+    def launch(
+        kernel: Any, *grid: int, warps: int, stages: int = 3, later: bool = False
+    ) -> Callable[..., None]:
         def plan(*args: Any, **constants: Any) -> None:
             options = constants | {"num_warps": warps, "num_stages": stages}
-            planned.append(Planned(kernel, grid, args, options))
+            planned.append(Planned(kernel, grid, args, options, later))
 
         return plan
 
@@ -99,7 +103,13 @@ def launching(tensor: Tensor) -> Iterator[Callable[..., Callable[..., None]]]:
         _compile(tensor, planned)
     with on(tensor):
         for each in planned:
-            each.start()
+            if not each.later:
+                each.start()
+
+
+def differentiated(*tensors: Tensor | None) -> bool:
+    """Whether a backward call may follow."""
+    return any(each is not None and each.requires_grad for each in tensors)
 
 
 def _compile(tensor: Tensor, planned: Iterable[Planned]) -> None:

@@ -6,7 +6,7 @@ backward. The delta rule takes one more, which inverts the systems of all chunks
 docs/kernels-triton.md has the mathematics, and what each launch reads and writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -120,6 +120,16 @@ def _forward(
             q, k, v, beta, log_decay, entering, *room[:5],
             *call.sizes, scale, **call.constants, INITIAL=entering is not None, KEEP=keep,
         )  # fmt: skip
+        if keep and call.constants["GATE"] < 2:
+            output, state, states, corrections, *_ = room
+            inputs = (q, k, v, beta, log_decay)
+            like = (output, states, corrections, state)
+            _walk_back(launch, call, inputs, inverse, None, *like, scale, later=True)
+            gradients = [q if each is None else each for each in inputs]
+            _chunk_gradients(
+                launch, call, inputs, corrections, states, output, corrections, states,
+                gradients, scale, later=True,
+            )  # fmt: skip
     return tuple(room)
 
 
@@ -168,51 +178,75 @@ def _backward(
     state_gradient: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_gradients import channel_gradients, chunk_gradients
-    from lengthwise.kernels.gpu_states import walk_back
+    from lengthwise.kernels.gpu_gradients import channel_gradients
 
     call = plan(q, v, log_decay, beta is not None)
-    if output_gradient is None:
-        output_gradient = torch.zeros_like(v)
-    q, k, v, beta, log_decay, output_gradient, leaving = contiguous(  # pyright: ignore[reportAssignmentType]
-        q, k, v, beta, log_decay, output_gradient, state_gradient
+    q, k, v, beta, log_decay, leaving = contiguous(  # pyright: ignore[reportAssignmentType]
+        q, k, v, beta, log_decay, state_gradient
     )
+    dy = torch.zeros_like(v) if output_gradient is None else output_gradient.contiguous()
     room = _gradients(q, k, v, beta, log_decay)
-    dq, dk, dv, dbeta, dlog_decay, initial_gradient = room
-    state_gradients = torch.empty_like(states)
-    correction_gradients = torch.empty_like(corrections)
-    inputs = (q, k, beta, log_decay, inverse, output_gradient)
-    walking = {"warps": call.warps[1], "stages": call.stages[1]}
-    options = {"warps": call.warps[2], "stages": call.stages[2]}
+    dq, dk, dv, _, dlog_decay, initial_gradient = room
+    state_gradients, correction_gradients = map(torch.empty_like, (states, corrections))
+    inputs = (q, k, v, beta, log_decay)
     with launching(q) as launch:
         if call.segments > 1:
             additions = _segment_states(q, v, call)
-            launch(walk_back, *call.grid, **walking)(
-                *inputs, None, None, None, additions, *call.sizes, scale, **call.constants,
-                LEAVING=False, SUMMARY=True,
-            )  # fmt: skip
+            summary = (None, dy, None, None, additions)
+            _walk_back(launch, call, inputs, inverse, *summary, scale, summary=True)
             leaving = _combine(launch, call, transitions, additions, leaving, backward=True)
-        launch(walk_back, *call.grid, **walking)(
-            *inputs, leaving, state_gradients, correction_gradients, initial_gradient,
-            *call.sizes, scale, **call.constants,
-            LEAVING=leaving is not None, SUMMARY=False,
-        )  # fmt: skip
-        key_block, value_block = call.gradient_blocks
-        constants = {**call.constants, "BK": key_block, "BV": value_block}
-        if constants["GATE"] == 2:
-            del constants["GATE"], constants["DELTA"]
-            launch(channel_gradients, call.total_chunks, call.sequences, **options)(
-                q, k, v, log_decay, states, output_gradient, state_gradients, dq, dk, dv,
-                dlog_decay, call.length, call.heads, scale, **constants,
+        walked = (leaving, dy, state_gradients, correction_gradients, initial_gradient)
+        _walk_back(launch, call, inputs, inverse, *walked, scale)
+        if call.constants["GATE"] < 2:
+            _chunk_gradients(
+                launch, call, inputs, corrections, states, dy,
+                correction_gradients, state_gradients, room[:5], scale,
             )  # fmt: skip
         else:
-            constants["SUM"] = constants["DOT"]
-            launch(chunk_gradients, call.total_chunks, call.sequences, **options)(
-                q, k, v, beta, log_decay, corrections, states, output_gradient,
-                correction_gradients, state_gradients, dq, dk, dv, dbeta, dlog_decay,
-                call.length, call.heads, scale, **constants,
+            key_block, value_block = call.gradient_blocks
+            constants = {**call.constants, "BK": key_block, "BV": value_block}
+            del constants["GATE"], constants["DELTA"]
+            options = {"warps": call.warps[2], "stages": call.stages[2]}
+            launch(channel_gradients, call.total_chunks, call.sequences, **options)(
+                q, k, v, log_decay, states, dy, state_gradients, dq, dk, dv,
+                dlog_decay, call.length, call.heads, scale, **constants,
             )  # fmt: skip
     return tuple(room)
+
+
+def _walk_back(
+    launch: Callable[..., Callable[..., None]], call: Plan, inputs: tuple[Tensor | None, ...],
+    inverse: Tensor, leaving: Tensor | None, output_gradient: Tensor,
+    state_gradients: Tensor | None, correction_gradients: Tensor | None, last: Tensor,
+    scale: float, *, summary: bool = False, later: bool = False,
+) -> None:  # fmt: skip
+    from lengthwise.kernels.gpu_states import walk_back
+
+    q, k, _, beta, log_decay = inputs
+    options = {"warps": call.warps[1], "stages": call.stages[1], "later": later}
+    launch(walk_back, *call.grid, **options)(
+        q, k, beta, log_decay, inverse, output_gradient, leaving,
+        state_gradients, correction_gradients, last, *call.sizes, scale, **call.constants,
+        LEAVING=leaving is not None, SUMMARY=summary,
+    )  # fmt: skip
+
+
+def _chunk_gradients(
+    launch: Callable[..., Callable[..., None]], call: Plan, inputs: tuple[Tensor | None, ...],
+    corrections: Tensor, states: Tensor, output_gradient: Tensor, correction_gradients: Tensor,
+    state_gradients: Tensor, gradients: Iterable[Tensor | None], scale: float, *,
+    later: bool = False,
+) -> None:  # fmt: skip
+    from lengthwise.kernels.gpu_gradients import chunk_gradients
+
+    key_block, value_block = call.gradient_blocks
+    constants = {**call.constants, "BK": key_block, "BV": value_block}
+    constants["SUM"] = constants["DOT"]
+    options = {"warps": call.warps[2], "stages": call.stages[2], "later": later}
+    launch(chunk_gradients, call.total_chunks, call.sequences, **options)(
+        *inputs, corrections, states, output_gradient, correction_gradients, state_gradients,
+        *gradients, call.length, call.heads, scale, **constants,
+    )  # fmt: skip
 
 
 def _gradients(

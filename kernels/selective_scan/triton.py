@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, launching
+from lengthwise.kernels.gpu import DEVICES, block, differentiated, launching
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.shapes import ceil_div
@@ -20,17 +20,15 @@ from torch import Tensor
 
 PREFERENCE = 30
 TILE = 8
-"""Tokens whose rows one warp holds in registers, a multiple of 4. The state is kept before each
-tile, in bfloat16 if x is."""
+"""Tokens whose rows a warp holds, a multiple of 4; the state before them is kept, rounded as x."""
 BLOCK, HELD = 64, 2048
 """Channels and states of a warp, at most; it takes 32 channels at least."""
 FORWARD_STATES, BACKWARD_STATES, SUMMARY_STATES = 4, 2, 8
 """Of a turn of the loop over them, at most, and of a program that summarises a segment."""
 RUNS, JOINED = 128, 32
-"""Of segments, whose summaries are joined side by side, and channels of a program that does it."""
+"""Of segments, joined side by side, and channels of a program that does it."""
 WARPS = 1056
-"""That a GPU of 132 multiprocessors walks at once, at 8 each: segments are cut until there are so
-many."""
+"""That 132 multiprocessors walk at once, 8 each: segments are cut until there are so many."""
 WALK_REGISTERS, SUMMARY_REGISTERS = 255, 128
 """A thread's, for 8 and 16 warps a multiprocessor."""
 SHORTEST = 8
@@ -91,14 +89,16 @@ def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str,
     N = rates.shape[1]
     width = min(BLOCK, block(channels, 32), max(32, HELD // block(N)))
     even = length % TILE == 0 and channels % width == 0
-    return {
-        "channels": channels,
-        "N": N,
-        "BT": TILE,
-        "BE": width,
-        "EVEN": even,
-        "SOFT": delta_bias is not None,
-    }
+    soft = delta_bias is not None
+    return {"channels": channels, "N": N, "BT": TILE, "BE": width, "EVEN": even, "SOFT": soft}
+
+
+def _backward(constants: dict[str, int], D: Tensor | None) -> dict[str, int]:
+    """The backward walk's, from those of all kernels."""
+    turn = gcd(constants["N"], BACKWARD_STATES)
+    levels = (2 * turn * TILE).bit_length() - 1
+    skip = D is not None
+    return constants | {"SKIP": skip, "BN": turn, "LEVELS": levels, "maxnreg": WALK_REGISTERS}
 
 
 def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
@@ -116,6 +116,12 @@ def _turned(B: Tensor) -> Tensor:
     members, batch, length, N = B.shape
     shape = (members, batch, ceil_div(length, TILE), 2, N, TILE)
     return B.new_empty(shape, dtype=torch.float32)
+
+
+def _edge_states(x: Tensor, rates: Tensor, wanted: bool = True) -> Tensor:
+    """Room for a sequence's final state, or if wanted for the gradient of its initial one."""
+    shape = rates.shape[1:] if wanted else (0,)
+    return x.new_empty(*x.shape[:2], *shape, dtype=torch.float32)
 
 
 def _channels(x: Tensor, like: Tensor | None) -> Tensor:
@@ -136,8 +142,8 @@ def _enter_segments(
     constants = _constants(source, rates, delta_bias)
     additions = torch.empty_like(carried)
     spans = carried.new_empty(members, batch, segments, channels)
-    programs = members * batch * (segments - 1) * ceil_div(N, SUMMARY_STATES)
-    launch(summarise_segments, programs, ceil_div(channels, constants["BE"]), warps=1)(
+    groups = members * batch * (segments - 1) * ceil_div(N, SUMMARY_STATES)
+    launch(summarise_segments, groups, ceil_div(channels, constants["BE"]), warps=1)(
         source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
         **constants,
         BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
@@ -159,7 +165,7 @@ def _scan(
     delta_bias: Tensor | None,
     initial: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    from lengthwise.kernels.gpu_scan_kernels import scan_segments
+    from lengthwise.kernels.gpu_scan_kernels import scan_segments, scan_segments_back
     from lengthwise.kernels.gpu_scan_segments import turn_weights
 
     x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
@@ -169,7 +175,7 @@ def _scan(
     N = rates.shape[1]
     segments = _cut(x)[0]
     constants = _constants(x, rates, delta_bias)
-    final = x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
+    final = _edge_states(x, rates)
     given = segments > 1 or initial is not None
     entry = final if initial is None else initial.float()
     with launching(x) as launch:
@@ -187,6 +193,11 @@ def _scan(
             *_sizes(x), int(given), **constants, SKIP=D is not None,
             BN=gcd(N, FORWARD_STATES), maxnreg=WALK_REGISTERS,
         )  # fmt: skip
+        if differentiated(x, delta, rates, B, C, D, delta_bias, initial):
+            launch(scan_segments_back, 1, warps=1, later=True)(
+                x, delta, rates, weights, D, delta_bias, states, output, final,
+                output, delta, weights, final, *_sizes(x), 0, **_backward(constants, D),
+            )  # fmt: skip
     return output, final, states, weights
 
 
@@ -217,7 +228,6 @@ def _scan_backward(
     segments = carried.shape[2]
     constants = _constants(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
-    turn = gcd(N, BACKWARD_STATES)
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
     weight_shares = carried.new_empty(blocks, 2, members, batch, length, N)
@@ -232,8 +242,7 @@ def _scan_backward(
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, weights, D, delta_bias, states, dy, carried,
             dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
-            **constants, SKIP=D is not None, BN=turn,
-            LEVELS=(2 * turn * TILE).bit_length() - 1, maxnreg=WALK_REGISTERS,
+            **_backward(constants, D),
         )  # fmt: skip
         places = batch * length * N
         weight_programs = ceil_div(places, SHARES)
@@ -243,7 +252,9 @@ def _scan_backward(
             places, blocks, batch * segments, channels, weight_programs,
             N=N, SIZE=SHARES, ROWS=256, SKIP=D is not None, SOFT=delta_bias is not None,
         )  # fmt: skip
-    first = carried[:, :, 0].contiguous() if of_initial else x.new_empty(members, 0)
+    first = _edge_states(x, rates, of_initial)
+    if of_initial:
+        first.copy_(carried[:, :, 0])
     return dx, ddelta, dA, dB, dC, *of_channels, first
 
 
@@ -264,8 +275,7 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: An
 
 
 def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, B: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    final = x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
-    return x.new_empty(x.shape), final, _tile_states(x, rates), _turned(B)
+    return x.new_empty(x.shape), _edge_states(x, rates), _tile_states(x, rates), _turned(B)
 
 
 def _fake_backward(
@@ -275,9 +285,7 @@ def _fake_backward(
     return (
         *(each.new_empty(each.shape) for each in (x, delta, rates, B, C)),
         *(_channels(x, each) for each in (D, delta_bias)),
-        x.new_empty(*x.shape[:2], *rates.shape[1:], dtype=torch.float32)
-        if of_initial
-        else x.new_empty(x.shape[0], 0),
+        _edge_states(x, rates, of_initial),
     )
 
 

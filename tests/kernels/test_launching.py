@@ -74,3 +74,17 @@ def test_nothing_is_launched_by_a_call_that_fails(kernels: tuple[list[Kernel], l
     with pytest.raises(ValueError, match="on the way"):
         fail()
     assert notes == []
+
+
+def test_a_launch_for_later_compiles_with_the_others_and_does_not_begin(
+    kernels: tuple[list[Kernel], list[str]],
+) -> None:
+    made, notes = kernels
+    x = torch.zeros(2)
+    with gpu.launching(x) as launch:
+        launch(made[0], 3, 1, warps=2, stages=1)(x, C=16)
+        launch(made[1], 3, 1, warps=2, stages=1, later=True)(x, C=16)
+    assert notes == ["compile", "compile", "start first (3, 1) torch.float32"]
+    notes.clear()
+    call(made, x)
+    assert notes == [f"start {name} (3, 1) torch.float32" for name in ("first", "second")]
