@@ -20,24 +20,32 @@ from lengthwise.kernels.gpu_scan_rows import (
 )
 
 
-@triton.jit(do_not_specialize=["length", "count"])
+@triton.jit(do_not_specialize=["length", "batch", "tiles"])
 def turn_weights(
-    B, C, weights, length, count, N: tl.constexpr, BT: tl.constexpr, SIZE: tl.constexpr
+    B, C, weights, length, batch, tiles, B_member, B_row, C_member, C_row,
+    N: tl.constexpr, BN: tl.constexpr, BT: tl.constexpr, TILES: tl.constexpr,
 ):  # fmt: skip
-    """B and C, [S, T, N] each, as [S, tiles, 2, N, BT] in float32 with zeros behind the end.
+    """B and C, [P, B, T, N] each, as [P · B, tiles, 2, N, BT] in float32, zeros behind the end.
 
-    `count`: of one of them so turned.
+    `tiles`: of all sequences. Members and rows of B and C may lie apart.
     """
-    place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
-    tile = place // (N * BT)
-    total = tl.cdiv(length, BT)
-    token = tile % total * BT + place % BT
-    source = (tile // total * length + token) * N + place // BT % N
-    inside = (token < length) & (place < count)
+    tile = tl.program_id(0).to(tl.int64) * TILES + tl.arange(0, TILES)[:, None, None]
+    n = tl.arange(0, BN)[None, None, :]
+    each = tl.cdiv(length, BT)
+    sequence = tile // each
+    token = tile % each * BT + tl.arange(0, BT)[None, :, None]
+    inside = (tile < tiles) & (token < length) & (n < N)
+    member, row = sequence // batch, sequence % batch * length + token
+    known = ((tile < tiles) & (n < N)).broadcast_to([TILES, BT, BN])
+    target = (2 * tile * N + n) * BT + tl.arange(0, BT)[None, :, None]
+    target, known = tl.permute(target, (0, 2, 1)), tl.permute(known, (0, 2, 1))
     for which in tl.static_range(2):
-        rows = B if which == 0 else C
-        weight = tl.load(rows + source, mask=inside, other=0.0).to(tl.float32)
-        tl.store(weights + (tile + which) * N * BT + place, weight, mask=place < count)
+        if which == 0:
+            weight = tl.load(B + member * B_member + row * B_row + n, mask=inside, other=0.0)
+        else:
+            weight = tl.load(C + member * C_member + row * C_row + n, mask=inside, other=0.0)
+        weight = weight.to(tl.float32)
+        tl.store(weights + which * N * BT + target, tl.permute(weight, (0, 2, 1)), mask=known)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -127,11 +135,12 @@ def _compose(decay, added, next_decay, next_added):
 @triton.jit(do_not_specialize=["batch", "segments"])
 def join_segments(
     additions, spans, rates, start, result, channels, batch, segments,
-    N: tl.constexpr, SB: tl.constexpr, BE: tl.constexpr, BACKWARD: tl.constexpr,
+    N: tl.constexpr, SB: tl.constexpr, EACH: tl.constexpr, BE: tl.constexpr,
+    BACKWARD: tl.constexpr,
 ):  # fmt: skip
     """The state that enters each segment, or the gradient of the state that leaves it.
 
-    SB runs of segments are joined side by side, then these runs, then each is walked again.
+    SB runs of EACH segments are joined side by side, then these runs, then each run is walked.
     """
     sequence, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BE + tl.arange(0, BE)
@@ -141,35 +150,35 @@ def join_segments(
     if start is not None:
         entry = start + (sequence * N + n) * channels + channel
         state += tl.load(entry, mask=live, other=0.0).to(tl.float32)
-    each = tl.cdiv(segments, SB)
-    begin = tl.arange(0, SB) * each
+    begin = tl.arange(0, SB) * EACH
     decay, added = tl.full([SB, BE], 1.0, tl.float32), tl.zeros([SB, BE], tl.float32)
-    for step in range(0, each):
+    decays, addends = (), ()
+    for step in tl.static_range(EACH):
         at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
         known = inside & (begin + step < segments - 1)[:, None]
         span = tl.load(spans + at * channels + channel[None, :], mask=known, other=0.0)
         offset = (at * N + n) * channels + channel[None, :]
-        more = tl.load(additions + offset, mask=known, other=0.0)
-        decay, added = _compose(decay, added, tl.exp(span * rate[None, :]), more)
+        decays = decays + (tl.exp(span * rate[None, :]),)
+        addends = addends + (tl.load(additions + offset, mask=known, other=0.0),)
+    for step in tl.static_range(EACH):
+        decay, added = _compose(decay, added, decays[step], addends[step])
     decay, added = tl.associative_scan((decay, added), 0, _compose)
-    at, inside = _rows_of(begin + each, sequence, segments, live, BACKWARD)
+    at, inside = _rows_of(begin + EACH, sequence, segments, live, BACKWARD)
     place = result + (at * N + n) * channels + channel[None, :]
     tl.store(place, added + decay * state[None, :], mask=inside)
     first = segments - 1 if BACKWARD else 0
     edge = result + ((sequence * segments + first) * N + n) * channels + channel
     tl.store(edge, state, mask=live)
-    tl.debug_barrier()
-    at, inside = _rows_of(begin, sequence, segments, live, BACKWARD)
-    place = result + (at * N + n) * channels + channel[None, :]
-    states = tl.load(place, mask=inside, other=0.0)
-    for step in range(0, each):
-        at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
-        known = inside & (begin + step < segments - 1)[:, None]
-        span = tl.load(spans + at * channels + channel[None, :], mask=known, other=0.0)
-        offset = (at * N + n) * channels + channel[None, :]
-        more = tl.load(additions + offset, mask=known, other=0.0)
-        tl.store(result + offset, states, mask=inside)
-        states = tl.exp(span * rate[None, :]) * states + more
+    if EACH > 1:
+        tl.debug_barrier()
+        at, inside = _rows_of(begin, sequence, segments, live, BACKWARD)
+        place = result + (at * N + n) * channels + channel[None, :]
+        states = tl.load(place, mask=inside, other=0.0)
+        for step in tl.static_range(1, EACH):
+            states = decays[step - 1] * states + addends[step - 1]
+            at, inside = _rows_of(begin + step, sequence, segments, live, BACKWARD)
+            place = result + (at * N + n) * channels + channel[None, :]
+            tl.store(place, states, mask=inside)
 
 
 @triton.jit

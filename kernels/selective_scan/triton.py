@@ -3,7 +3,7 @@
 As in the AVX2 backend the operator below computes a stack of members, each with its own rates and
 D; rates and states have their channels last. A short sequence, or a batch that fills the GPU by
 itself, takes two launches forward (the first turns B and C) and two backward (the second adds up
-shares of gradients); otherwise it takes four and four. The kernels are in
+shares of gradients); otherwise it takes four and four (see `segments`). The kernels are in
 `lengthwise.kernels.gpu_scan_kernels` and `gpu_scan_segments`.
 """
 
@@ -12,29 +12,29 @@ from typing import Any
 
 import torch
 from lengthwise.kernels import gpu
-from lengthwise.kernels.gpu import DEVICES, block, differentiated, launching
+from lengthwise.kernels.gpu import DEVICES, differentiated, launching
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
+from lengthwise.kernels.selective_scan.segments import (
+    TILE,
+    constants_of,
+    cut,
+    enter_segments,
+    segment_states,
+    sizes,
+    turn,
+    turned,
+)
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
 PREFERENCE = 30
-TILE = 8
-"""Tokens whose rows a warp holds, a multiple of 4; the state before them is kept, rounded as x."""
-BLOCK, HELD = 64, 2048
-"""Channels and states of a warp, at most; it takes 32 channels at least."""
-FORWARD_STATES, BACKWARD_STATES, SUMMARY_STATES = 4, 2, 8
-"""Of a turn of the loop over them, at most, and of a program that summarises a segment."""
-RUNS, JOINED = 128, 32
-"""Of segments, joined side by side, and channels of a program that does it."""
-WARPS = 1056
-"""That 132 multiprocessors walk at once, 8 each: segments are cut until there are so many."""
-WALK_REGISTERS, SUMMARY_REGISTERS = 255, 128
-"""A thread's, for 8 and 16 warps a multiprocessor."""
-SHORTEST = 8
-"""Tiles of the shortest segment."""
-TURNED, SHARES = 1024, 1024
-"""Numbers that one program turns, and that one adds up the shares of."""
+FORWARD_STATES, BACKWARD_STATES = 4, 2
+"""Of a turn of the loop over them, at most."""
+WALK_REGISTERS = 255
+"""A thread's, for 8 warps a multiprocessor."""
+SHARES = 1024
+"""Numbers that one program adds up the shares of."""
 
 OPERATORS.define(
     "selective_scan_segments(Tensor x, Tensor delta, Tensor rates, Tensor B, Tensor C, Tensor? D,"
@@ -70,29 +70,6 @@ def compute(
     return output.squeeze(0), state.squeeze(0).mT
 
 
-def _cut(x: Tensor) -> tuple[int, int]:
-    """How many segments a sequence has, and how many tiles a segment."""
-    members, batch, length, channels = x.shape
-    tiles = ceil_div(length, TILE)
-    wanted = max(1, WARPS // (members * batch * ceil_div(channels, BLOCK)))
-    each = max(ceil_div(tiles, wanted), SHORTEST)
-    return ceil_div(tiles, each), each
-
-
-def _sizes(x: Tensor) -> tuple[int, ...]:
-    """Length, batch, segments, and tiles a segment."""
-    return x.shape[2], x.shape[1], *_cut(x)
-
-
-def _constants(x: Tensor, rates: Tensor, delta_bias: Tensor | None) -> dict[str, int]:
-    length, channels = x.shape[2:]
-    N = rates.shape[1]
-    width = min(BLOCK, block(channels, 32), max(32, HELD // block(N)))
-    even = length % TILE == 0 and channels % width == 0
-    soft = delta_bias is not None
-    return {"channels": channels, "N": N, "BT": TILE, "BE": width, "EVEN": even, "SOFT": soft}
-
-
 def _backward(constants: dict[str, int], D: Tensor | None) -> dict[str, int]:
     """The backward walk's, from those of all kernels."""
     turn = gcd(constants["N"], BACKWARD_STATES)
@@ -101,21 +78,9 @@ def _backward(constants: dict[str, int], D: Tensor | None) -> dict[str, int]:
     return constants | {"SKIP": skip, "BN": turn, "LEVELS": levels, "maxnreg": WALK_REGISTERS}
 
 
-def _segment_states(x: Tensor, rates: Tensor) -> Tensor:
-    shape = (*x.shape[:2], _cut(x)[0], *rates.shape[1:])
-    return x.new_empty(shape, dtype=torch.float32)
-
-
 def _tile_states(x: Tensor, rates: Tensor) -> Tensor:
     shape = (*x.shape[:2], ceil_div(x.shape[2], TILE), *rates.shape[1:])
     return x.new_empty(shape, dtype=None if x.dtype == torch.bfloat16 else torch.float32)
-
-
-def _turned(B: Tensor) -> Tensor:
-    """Room for B and C turned: [P, B, tiles, 2, N, TILE]."""
-    members, batch, length, N = B.shape
-    shape = (members, batch, ceil_div(length, TILE), 2, N, TILE)
-    return B.new_empty(shape, dtype=torch.float32)
 
 
 def _edge_states(x: Tensor, rates: Tensor, wanted: bool = True) -> Tensor:
@@ -130,31 +95,6 @@ def _channels(x: Tensor, like: Tensor | None) -> Tensor:
     return x.new_empty(shape, dtype=None if like is None else like.dtype)
 
 
-def _enter_segments(
-    launch: Any, source: Tensor, delta: Tensor, delta_bias: Tensor | None, rates: Tensor,
-    weights: Tensor, start: Tensor | None, carried: Tensor, backward: bool,
-) -> None:  # fmt: skip
-    """What each segment starts from, from what the first one does."""
-    from lengthwise.kernels.gpu_scan_segments import join_segments, summarise_segments
-
-    members, batch, _, channels = source.shape
-    segments, N = carried.shape[2:4]
-    constants = _constants(source, rates, delta_bias)
-    additions = torch.empty_like(carried)
-    spans = carried.new_empty(members, batch, segments, channels)
-    groups = members * batch * (segments - 1) * ceil_div(N, SUMMARY_STATES)
-    launch(summarise_segments, groups, ceil_div(channels, constants["BE"]), warps=1)(
-        source, delta, delta_bias, rates, weights, additions, spans, *_sizes(source),
-        **constants,
-        BN=SUMMARY_STATES, BACKWARD=backward, maxnreg=SUMMARY_REGISTERS,
-    )  # fmt: skip
-    runs = min(RUNS, block(segments, 2))
-    launch(join_segments, members * batch, N, ceil_div(channels, JOINED), warps=ceil_div(runs, 16))(
-        additions, spans, rates, start, carried, channels, batch, segments,
-        N=N, SB=runs, BE=JOINED, BACKWARD=backward,
-    )  # fmt: skip
-
-
 def _scan(
     x: Tensor,
     delta: Tensor,
@@ -166,37 +106,33 @@ def _scan(
     initial: Tensor | None,
 ) -> tuple[Tensor, ...]:
     from lengthwise.kernels.gpu_scan_kernels import scan_segments, scan_segments_back
-    from lengthwise.kernels.gpu_scan_segments import turn_weights
 
-    x, delta, rates, B, C, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, rates, B, C, D, delta_bias, initial
+    x, delta, rates, D, delta_bias, initial = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, rates, D, delta_bias, initial
     )
-    output, states, weights = torch.empty_like(x), _tile_states(x, rates), _turned(B)
+    output, states, weights = torch.empty_like(x), _tile_states(x, rates), turned(B)
     N = rates.shape[1]
-    segments = _cut(x)[0]
-    constants = _constants(x, rates, delta_bias)
+    segments = cut(x)[0]
+    constants = constants_of(x, rates, delta_bias)
     final = _edge_states(x, rates)
     given = segments > 1 or initial is not None
     entry = final if initial is None else initial.float()
     with launching(x) as launch:
-        count = weights.numel() // 2
-        launch(turn_weights, ceil_div(count, TURNED), warps=4)(
-            B, C, weights, x.shape[2], count, N=N, BT=TILE, SIZE=TURNED
-        )
+        turn(launch, B, C, weights)
         if segments > 1:
-            entry = _segment_states(x, rates)
+            entry = segment_states(x, rates)
             start = (weights, initial, entry)
-            _enter_segments(launch, x, delta, delta_bias, rates, *start, False)
+            enter_segments(launch, x, delta, delta_bias, rates, *start, False)
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, weights, D, delta_bias, entry, output, states, final,
-            *_sizes(x), int(given), **constants, SKIP=D is not None,
+            *sizes(x), int(given), **constants, SKIP=D is not None,
             BN=gcd(N, FORWARD_STATES), maxnreg=WALK_REGISTERS,
         )  # fmt: skip
         if differentiated(x, delta, rates, B, C, D, delta_bias, initial):
             launch(scan_segments_back, 1, warps=1, later=True)(
                 x, delta, rates, weights, D, delta_bias, states, output, final,
-                output, delta, weights, final, *_sizes(x), 0, **_backward(constants, D),
+                output, delta, weights, final, *sizes(x), 0, **_backward(constants, D),
             )  # fmt: skip
     return output, final, states, weights
 
@@ -219,14 +155,14 @@ def _scan_backward(
     from lengthwise.kernels.gpu_scan_segments import add_shares
 
     dy = torch.zeros_like(x) if output_gradient is None else output_gradient.contiguous()
-    x, delta, D, delta_bias, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
-        x, delta, D, delta_bias, state_gradient
+    x, delta, rates, D, delta_bias, state_gradient = contiguous(  # pyright: ignore[reportAssignmentType]
+        x, delta, rates, D, delta_bias, state_gradient
     )
     members, batch, length, channels = x.shape
     N = rates.shape[1]
-    carried = _segment_states(x, rates)
+    carried = segment_states(x, rates)
     segments = carried.shape[2]
-    constants = _constants(x, rates, delta_bias)
+    constants = constants_of(x, rates, delta_bias)
     blocks = ceil_div(channels, constants["BE"])
     dx, ddelta, dA, dB, dC = (torch.empty_like(each) for each in (x, delta, rates, B, C))
     of_channels = [_channels(x, each) for each in (D, delta_bias)]
@@ -237,11 +173,11 @@ def _scan_backward(
     with launching(x) as launch:
         if segments > 1:
             start = (weights, state_gradient, carried)
-            _enter_segments(launch, dy, delta, delta_bias, rates, *start, True)
+            enter_segments(launch, dy, delta, delta_bias, rates, *start, True)
         given = int(segments > 1 or state_gradient is not None)
         launch(scan_segments_back, members * batch * segments, blocks, warps=1)(
             x, delta, rates, weights, D, delta_bias, states, dy, carried,
-            dx, ddelta, weight_shares, rate_shares, *_sizes(x), given,
+            dx, ddelta, weight_shares, rate_shares, *sizes(x), given,
             **_backward(constants, D),
         )  # fmt: skip
         places = batch * length * N
@@ -275,7 +211,7 @@ def _differentiate(ctx: Any, output: Tensor | None, state: Tensor | None, *_: An
 
 
 def _fake_scan(x: Tensor, _delta: Tensor, rates: Tensor, B: Tensor, *_: Any) -> tuple[Tensor, ...]:
-    return x.new_empty(x.shape), _edge_states(x, rates), _tile_states(x, rates), _turned(B)
+    return x.new_empty(x.shape), _edge_states(x, rates), _tile_states(x, rates), turned(B)
 
 
 def _fake_backward(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tests.kernels.placed import DEVICE, DTYPES, Placed, hold, hold_mixed, name_of
 
-SCAN: Any = importlib.import_module("lengthwise.kernels.selective_scan.triton")
+SEGMENTS: Any = importlib.import_module("lengthwise.kernels.selective_scan.segments")
 
 SHORT = [
     (scan(3, 4), 2, 1),
@@ -43,16 +43,38 @@ def test_half_precision_beside_float32_keeps_every_dtype(placed: Placed) -> None
 
 
 @pytest.mark.parametrize(
-    "placed", [(scan(4, 2), 2, 19), (scan(32, 5, bias=True), 1, 24)], ids=name_of
+    "placed", [(scan(4, 2), 2, 19), (scan(32, 5, bias=True), 1, 40)], ids=name_of
 )
-@pytest.mark.parametrize("programs", [1, 1000], ids=["one segment", "segments"])
+@pytest.mark.parametrize(
+    ("programs", "shortest", "runs"),
+    [(1, 2, 2), (1000, 2, 4), (1000, 1, 2)],
+    ids=["one segment", "segments", "runs of segments"],
+)
 def test_segments_of_a_scan_equal_the_float64_recurrence(
-    placed: Placed, programs: int, monkeypatch: pytest.MonkeyPatch
+    placed: Placed, programs: int, shortest: int, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SCAN, "WARPS", programs)
-    monkeypatch.setattr(SCAN, "SHORTEST", 2)
-    monkeypatch.setattr(SCAN, "RUNS", 2)
+    monkeypatch.setattr(SEGMENTS, "WARPS", programs)
+    monkeypatch.setattr(SEGMENTS, "SHORTEST", shortest)
+    monkeypatch.setattr(SEGMENTS, "RUNS", runs)
     hold(placed)
+
+
+def test_a_scan_reads_its_weights_where_they_are_and_rates_that_members_share() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, delta = (torch.rand(2, 2, 11, 4, generator=generator).to(DEVICE) for _ in range(2))
+    A = -torch.rand(4, 3, generator=generator).to(DEVICE).requires_grad_()
+    wide = torch.randn(2, 2, 11, 8, generator=generator).to(DEVICE)
+    call = partial(selective_scan, backend="triton")
+    found: list[list[Tensor]] = []
+    for parts in (wide[..., 1:4], wide[..., 4:7]), (wide[..., 1:4].clone(), wide[..., 4:7].clone()):
+        B, C = (each.requires_grad_() for each in parts)
+        output, state = torch.func.vmap(call, in_dims=(0, 0, None, 0, 0))(x, delta, A, B, C)
+        found.append([output, state, *torch.autograd.grad(output.sin().sum(), [A, B, C])])
+    alone = [call(x[m], delta[m], A, wide[m, ..., 1:4], wide[m, ..., 4:7])[0] for m in range(2)]
+    summed = torch.autograd.grad(torch.stack(alone).sin().sum(), A)[0]
+    assert relative_error(found[0][2], summed) <= 1e-6
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_scan_stacks_members_that_have_their_own_rates() -> None:
