@@ -16,12 +16,12 @@ from torch import Tensor
 
 PREFERENCE = 30
 WIDEST = 16
-TOKENS = 32
-"""Tokens that one warp walks."""
+TOKENS, WHOLE = 32, 128
+"""Tokens that one warp walks, and how many it walks where that is the whole sequence."""
 CHANNELS = 64
 """Channels of a warp, of filters so short that its registers hold that many."""
-ROWS = 4
-"""Tokens that are loaded together."""
+ROWS, ROWS_BACK = 4, 8
+"""Tokens that are loaded together, forward and backward."""
 
 OPERATORS.define(
     "causal_conv1d_tiles(Tensor x, Tensor weight, Tensor? bias, Tensor? initial_state, bool silu)"
@@ -61,7 +61,8 @@ def _state(x: Tensor, weight: Tensor) -> Tensor:
 def _constants(x: Tensor, weight: Tensor) -> dict[str, int]:
     width = weight.shape[-1]
     channels = 32 if width > 8 else min(CHANNELS, block(x.shape[3], 32))
-    return {"W": width, "BT": TOKENS, "BE": channels, "ROWS": ROWS}
+    tokens = WHOLE if x.shape[2] + width - 1 <= WHOLE else TOKENS
+    return {"W": width, "BT": tokens, "BE": channels}
 
 
 def _sizes(x: Tensor) -> tuple[int, int, int]:
@@ -94,9 +95,10 @@ def _convolve(
     output, final, constants = x.new_empty(x.shape), _state(x, weight), _constants(x, weight)
     blocks = ceil_div(channels, constants["BE"])
     with launching(x) as launch:
-        launch(convolve, ceil_div(length, TOKENS), blocks, members * batch, warps=1)(
+        tiles = ceil_div(length, constants["BT"])
+        launch(convolve, tiles, blocks, members * batch, warps=1)(
             *_in_rows(x), weight, bias, initial, output, final, *_sizes(x), **constants,
-            BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
+            ROWS=ROWS, BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
         )  # fmt: skip
     return output, final
 
@@ -122,15 +124,15 @@ def _backward(
     dx, dweight, dbias, dinitial = room
     constants = _constants(x, weight)
     width = constants["W"]
-    tiles = ceil_div(length + width - 1, TOKENS)
+    tiles = ceil_div(length + width - 1, constants["BT"])
     parts = batch * tiles
     shares = x.new_empty(members, parts, width + 1, channels, dtype=torch.float32)
     with launching(x) as launch:
         blocks = ceil_div(channels, constants["BE"])
         launch(convolve_back, tiles, blocks, members * batch, warps=1)(
             *_in_rows(x), weight, bias, initial, output_gradient, state_gradient, dx, dinitial,
-            shares, *_sizes(x), **constants, BIAS=bias is not None, INITIAL=_has_rows(initial),
-            FINAL=_has_rows(state_gradient), SILU=silu,
+            shares, *_sizes(x), **constants, ROWS=ROWS_BACK, BIAS=bias is not None,
+            INITIAL=_has_rows(initial), FINAL=_has_rows(state_gradient), SILU=silu,
         )  # fmt: skip
         launch(add_shares, ceil_div(channels, 16), width + 1, members, warps=4)(
             shares, dweight, dbias, parts, channels, W=width, BP=256, BE=16

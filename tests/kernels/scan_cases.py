@@ -22,8 +22,8 @@ SHORT = [
     (scan(40, 3, bias=True), 1, 21),
     (convolution(8, 4), 2, 1),
     (convolution(8, 4, "silu"), 2, 1),
-    (convolution(70, 4), 1, 37),
-    (convolution(70, 4, "silu"), 1, 66),
+    (convolution(70, 4), 1, 130),
+    (convolution(70, 4, "silu"), 1, 135),
     (convolution(40, 9, "silu"), 1, 37),
     (convolution(16, 1), 2, 9),
 ]
