@@ -60,7 +60,7 @@ class Mamba(Mixer):
         inputs, gate = linear_parts(x, self.project.weight, [self.inner, self.inner])
         inputs, recent = self.convolution(inputs, recent)
         sizes = [self.time_step_rank, self.state_size, self.state_size]
-        low_rank, B, C = linear_parts(inputs, self.select.weight, sizes)
+        low_rank, B, C, inputs = linear_parts(inputs, self.select.weight, sizes, onward=True)
         delta = linear(low_rank, self.time_step.weight)
         A = -self.A_log.exp()
         mixed, hidden = selective_scan(

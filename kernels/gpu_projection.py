@@ -61,14 +61,16 @@ def _part(
 
 @triton.jit(do_not_specialize=["rows", "span"])
 def gradients_of_projection(
-    x, factor, part0, part1, part2, part3, dx, of_weight, rows, span,
+    x, factor, part0, part1, part2, part3, onward, dx, of_weight, rows, span,
     x_member, factor_member, member0, member1, member2, member3,
     X_ROW: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr,
     STRIDE0: tl.constexpr, STRIDE1: tl.constexpr, STRIDE2: tl.constexpr, STRIDE3: tl.constexpr,
     C0: tl.constexpr, C1: tl.constexpr, C2: tl.constexpr, C3: tl.constexpr,
     B0: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr, B3: tl.constexpr,
 ):  # fmt: skip
-    """dx, and shares over `span` rows of the weight's gradient in of_weight [P, S, O, D].
+    """dx, with `onward` [P, N, D] added, and shares of the weight's gradient over `span` rows.
+
+    Those are of_weight [P, S, O, D].
 
     The incoming gradient [N, O] is given in up to four parts of C columns, all of which a program
     reads once for both. All sizes are constants: loads are then as wide as they can be.
@@ -77,6 +79,8 @@ def gradients_of_projection(
     x += member * x_member
     factor += member * factor_member
     dx += member * rows * D
+    if onward is not None:
+        onward += member * rows * D
     part0 += member * member0
     weight0 = _factor(factor, 0, D, BD, C0, B0)
     share0 = tl.zeros([B0, BD], tl.float32)
@@ -100,6 +104,8 @@ def gradients_of_projection(
         left = end - first
         tile = load_rows(x + row * X_ROW, column, left, X_ROW, D, BN)
         sums = tl.zeros([BN, BD], tl.float32)
+        if onward is not None:
+            sums += load_rows(onward + row * D, column, left, D, D, BN).to(tl.float32)
         sums, share0 = _part(part0, row, left, weight0, tile, sums, share0, STRIDE0, C0, B0, BN)
         if C1 > 0:
             sums, share1 = _part(part1, row, left, weight1, tile, sums, share1, STRIDE1, C1, B1, BN)

@@ -43,21 +43,29 @@ def linear(
 
 
 def linear_parts(
-    x: Tensor, weight: Tensor, sizes: Sequence[int], *, backend: str | None = None
+    x: Tensor,
+    weight: Tensor,
+    sizes: Sequence[int],
+    *,
+    onward: bool = False,
+    backend: str | None = None,
 ) -> tuple[Tensor, ...]:
     """x weightᵀ, cut into parts of the given sizes along the last dimension.
 
     As `linear`, with the same backends. On a GPU the parts' gradients are read where they lie:
-    joining them first, as the gradient of a cut does, would move each once more.
+    joining them first, as the gradient of a cut does, would move each once more. Where something
+    else reads x too, it may read the one that comes back `onward`: its gradient is then added in
+    the pass that makes this one, not in another.
 
     Args:
         x: [..., D].
         weight: [O, D].
         sizes: of the parts; their sum is O.
+        onward: whether x comes back as well.
         backend: the backend's name; chosen by device, dtype and shape unless given.
 
     Returns:
-        One [..., size] a part, in the dtype that `linear` gives.
+        One [..., size] a part, in the dtype that `linear` gives, and x behind them if asked for.
 
     Raises:
         ValueError: shapes or sizes that contradict each other.
@@ -74,7 +82,7 @@ def linear_parts(
             f"linear_parts: sizes must be positive and add up to O = {weight.shape[0]}, "
             f"not {list(sizes)}"
         )
-    return _apply(x, weight, None, sizes, backend)
+    return _apply(x, weight, None, sizes, backend, onward=onward)
 
 
 def _check(operator: str, x: Tensor, weight: Tensor) -> None:
@@ -86,8 +94,14 @@ def _check(operator: str, x: Tensor, weight: Tensor) -> None:
 
 
 def _apply(
-    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Sequence[int], backend: str | None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    sizes: Sequence[int],
+    backend: str | None,
+    *,
+    onward: bool = False,
 ) -> tuple[Tensor, ...]:
     rows = x.reshape(-1, x.shape[-1])
-    parts = compute("linear", BACKENDS, backend, rows, weight, bias, list(sizes))
+    parts = compute("linear", BACKENDS, backend, rows, weight, bias, list(sizes), onward)
     return tuple(each.view(*x.shape[:-1], each.shape[-1]) for each in parts)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lengthwise.kernels.gpu import block, launching
+from lengthwise.kernels.registration import contiguous
 from lengthwise.kernels.shapes import ceil_div
 from torch import Tensor
 
@@ -105,8 +106,10 @@ def _side_by_side(run: list[Tensor]) -> Tensor:
     return joined
 
 
-def one_pass(x: Tensor, factor: Tensor, parts: list[Columns]) -> tuple[Tensor, Tensor]:
-    """The gradient of x, and shares [P, S, O, D] of that of the weight."""
+def one_pass(
+    x: Tensor, factor: Tensor, parts: list[Columns], onward: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The gradient of x, `onward` added to it, and shares [P, S, O, D] of that of the weight."""
     from lengthwise.kernels.gpu_projection import gradients_of_projection
 
     members, rows, width = x.shape
@@ -129,19 +132,19 @@ def one_pass(x: Tensor, factor: Tensor, parts: list[Columns]) -> tuple[Tensor, T
         constants |= {f"{name}{n}": each for n, each in enumerate(numbers + [0] * absent)}
     with launching(x) as launch:
         launch(gradients_of_projection, splits, members, warps=warps)(
-            x, factor, *gradients, *[None] * absent, dx, of_weight, rows, span,
+            x, factor, *gradients, *[None] * absent, *contiguous(onward), dx, of_weight, rows, span,
             x.stride(0), factor.stride(0), *[each.stride(0) for each in gradients], *[0] * absent,
             **constants,
         )  # fmt: skip
     return dx, of_weight
 
 
-def gradient_of_x(columns: list[Columns], factor: Tensor) -> Tensor:
-    """Σ gradient · rows of the weight."""
+def gradient_of_x(columns: list[Columns], factor: Tensor, onward: Tensor | None) -> Tensor:
+    """Σ gradient · rows of the weight, and `onward` added to it."""
     (first, rows), *others = (
         (each.gradient, factor.narrow(1, each.start, each.size)) for each in columns
     )
-    dx = torch.bmm(first, rows)
+    dx = torch.bmm(first, rows) if onward is None else torch.baddbmm(onward, first, rows)
     for gradient, rows in others:
         dx.baddbmm_(gradient, rows)
     return dx

@@ -10,7 +10,10 @@ def refusal(*_args: object) -> None:
     """Computes everything."""
 
 
-def compute(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]) -> tuple[Tensor, ...]:
+def compute(
+    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int], onward: bool
+) -> tuple[Tensor, ...]:
     output = F.linear(x, weight, bias)
     # Cutting into one part would copy the gradient.
-    return (output,) if len(sizes) == 1 else output.split(sizes, -1)
+    parts = (output,) if len(sizes) == 1 else output.split(sizes, -1)
+    return (*parts, x) if onward else parts

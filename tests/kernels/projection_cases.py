@@ -100,11 +100,18 @@ def test_leading_dimensions_are_joined() -> None:
 
 
 def parts_and_gradients(
-    backend: str, sizes: list[int], x: Tensor, weight: Tensor, used: int | None = None
+    backend: str,
+    sizes: list[int],
+    x: Tensor,
+    weight: Tensor,
+    used: int | None = None,
+    *,
+    onward: bool = False,
 ) -> list[Tensor]:
     """Of every member; the loss reads the first `used` parts."""
     leaves = [each.detach().requires_grad_() for each in (x, weight)]
-    parts = torch.func.vmap(partial(linear_parts, sizes=sizes, backend=backend))(*leaves)
+    call = partial(linear_parts, sizes=sizes, onward=onward, backend=backend)
+    parts = torch.func.vmap(call)(*leaves)
     losses = [
         (each.double() * torch.linspace(1, -2, each[0].numel()).to(x.device).view_as(each[0])).sum()
         for each in parts[:used]
@@ -119,10 +126,15 @@ def parts_and_gradients(
     [[64, 24, 1, 1], [4, 16, 16], [160, 40], [1, 40, 2, 3, 30], [5, 3, 24], [3, 45], [23]],
     ids=str,
 )
-def test_parts_and_gradients_equal_float64(sizes: list[int], dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("onward", [False, True], ids=["", "onward"])
+def test_parts_and_gradients_equal_float64(
+    sizes: list[int], dtype: torch.dtype, onward: bool
+) -> None:
     x, weight = (each.to(dtype) for each in problem(2, 150, 24, sum(sizes))[:2])
-    found = parts_and_gradients("triton", sizes, x, weight)
-    expected = parts_and_gradients("reference", sizes, x.double(), weight.double())
+    found = parts_and_gradients("triton", sizes, x, weight, onward=onward)
+    exact = (x.double(), weight.double())
+    expected = parts_and_gradients("reference", sizes, *exact, onward=onward)
+    assert len(found) == len(sizes) + onward + 2
     for one, exact in zip(found, expected, strict=True):
         assert one.dtype == dtype
         assert relative_error(one, exact, dtype) <= TOLERANCE[dtype]
@@ -168,8 +180,8 @@ def test_parts_compile_into_one_graph() -> None:
     leaves = [each[0].requires_grad_() for each in (x, weight)]
 
     def run(x: Tensor, weight: Tensor) -> Tensor:
-        first, second = linear_parts(x, weight, [24, 6], backend="triton")
-        return first.sin().sum() + second.cos().sum()
+        first, second, x = linear_parts(x, weight, [24, 6], onward=True, backend="triton")
+        return first.sin().sum() + second.cos().sum() + x.tan().sum()
 
     compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
     found = torch.autograd.grad(compiled(*leaves), leaves)

@@ -17,6 +17,7 @@ def test_parts_are_cut_from_the_whole() -> None:
     parts = linear_parts(x, weight, [4, 1, 2])
     assert [each.shape for each in parts] == [(2, 3, 4), (2, 3, 1), (2, 3, 2)]
     torch.testing.assert_close(torch.cat(parts, -1), F.linear(x, weight))
+    assert torch.equal(linear_parts(x, weight, [4, 3], onward=True)[-1], x)
 
 
 @pytest.mark.parametrize("sizes", [[], [4, 2], [8, -1], [7, 0]], ids=str)
