@@ -2,7 +2,7 @@
 
 The recurrence walks a tile of BT tokens state by state, with the tile's rows in registers as a
 tuple. Forward the states stay in registers too; backward their gradients go through memory, asked
-for a state ahead. Segments start from what `lengthwise.kernels.gpu_scan_segments` finds. States,
+for ahead. Segments start from what `lengthwise.kernels.gpu_scan_segments` finds. States,
 their gradients and the rates are [.., N, E], so that channels are contiguous. EVEN: tiles and
 blocks of channels are all full, so nothing of them is masked. BN: states a turn of the loop over
 them.
@@ -108,15 +108,13 @@ def scan_segments_back(
     length, batch, segments, tiles, given,
     channels: tl.constexpr, N: tl.constexpr, BT: tl.constexpr, BE: tl.constexpr,
     EVEN: tl.constexpr, SKIP: tl.constexpr, SOFT: tl.constexpr, BN: tl.constexpr,
-    LEVELS: tl.constexpr,
 ):  # fmt: skip
     """All gradients; shares of those that sum over channels, or over time and sequences.
 
     `carried` [S, segments, N, E] holds the gradient of the state behind a segment, or nothing yet
     unless `given`, and is left with that of the state before it. weight_shares
     [channel blocks, 2, S, T, N] get dB and dC, rate_shares [S, segments, N + 2, E] get dA and, in
-    the last rows, those of D and delta_bias. LEVELS: a turn sums 2^LEVELS = 2·BN·BT rows, 32 at
-    most.
+    the last rows, those of D and delta_bias. A turn sums 2·BN·BT rows, which are 8, 16 or 32.
     """
     at = tl.program_id(0).to(tl.int64)
     sequence, segment = at // segments, tl.program_id(0) % segments
@@ -169,25 +167,18 @@ def scan_segments_back(
             of_exponent = of_exponent + (tl.zeros(channel.shape, tl.float32),)
         has_share = live_if(index > 0, channel, channels)
         has_carried = live_if((index > 0) | (given > 0), channel, channels)
-        next_rates = load_states(rates, channels, live, BN)
-        next_states = load_states(here, channels, live, BN)
-        next_behinds = load_states(carried, channels, has_carried, BN)
-        next_shares = load_states(rate_shares, channels, has_share, BN)
+        ahead_rates = load_states(rates, channels, live, BN)
+        ahead_states = load_states(here, channels, live, BN)
+        ahead_behinds = load_states(carried, channels, has_carried, BN)
+        ahead_shares = load_states(rate_shares, channels, has_share, BN)
         next_write = load_weights(writes, BT)
         next_read = load_weights(writes + N * BT, BT)
         for group in range(0, N, BN):
-            decay_rates, befores = next_rates, next_states
-            behinds, known_shares = next_behinds, next_shares
-            ahead = tl.minimum(group + BN, N - BN) * channels
-            next_rates = load_states(rates + ahead, channels, live, BN)
-            next_states = load_states(here + ahead, channels, live, BN)
-            next_behinds = load_states(carried + ahead, channels, has_carried, BN)
-            next_shares = load_states(rate_shares + ahead, channels, has_share, BN)
             of_Bs, of_Cs = (), ()
             for j in tl.static_range(BN):
                 n = group + j
-                rate, behind, share = decay_rates[j], behinds[j], known_shares[j]
-                state, write, read = befores[j].to(tl.float32), next_write, next_read
+                rate, behind, share = ahead_rates[0], ahead_behinds[0], ahead_shares[0]
+                state, write, read = ahead_states[0].to(tl.float32), next_write, next_read
                 after = tl.minimum(n + 1, N - 1)
                 next_write = load_weights(writes + after * BT, BT)
                 next_read = load_weights(writes + (N + after) * BT, BT)
@@ -213,17 +204,29 @@ def scan_segments_back(
                 of_Bs = of_Bs + of_B
                 tl.store(rate_shares + n * channels, share, mask=live)
                 tl.store(carried + n * channels, behind, mask=live)
-            totals = sums_of(of_Bs + of_Cs, LEVELS)
+                # In the registers of this state: a move at the loop's end would wait for them.
+                ahead = tl.minimum(n + BN, N - 1) * channels
+                ahead_rates = ahead_rates[1:] + load_states(rates + ahead, channels, live, 1)
+                ahead_states = ahead_states[1:] + load_states(here + ahead, channels, live, 1)
+                ahead_behinds = ahead_behinds[1:] + load_states(
+                    carried + ahead, channels, has_carried, 1
+                )
+                ahead_shares = ahead_shares[1:] + load_states(
+                    rate_shares + ahead, channels, has_share, 1
+                )
+            totals = sums_of(of_Bs + of_Cs, 2 * BN * BT)
             which = tl.arange(0, 32) % (2 * BN * BT)  # lanes of one sum store the same
             place = which // (BN * BT) * everything + which % BT * N + group + which // BT % BN
             if EVEN:
                 tl.store(shares + place, totals)
             else:
                 tl.store(shares + place, totals, mask=which % BT < left)
+        values = ()
         for i in tl.static_range(BT):
-            value = load_row(x + rows, i, left, channel, channels, EVEN)
+            values = values + (load_row(x + rows, i, left, channel, channels, EVEN),)
+        for i in tl.static_range(BT):
             of_x = of_written[i] * steps[i] + skip * dys[i]
-            of_delta = of_written[i] * value + of_exponent[i]
+            of_delta = of_written[i] * values[i] + of_exponent[i]
             if SOFT:
                 if delta.dtype.element_ty == tl.float32:
                     z = load_row(delta + rows, i, left, channel, channels, EVEN) + bias

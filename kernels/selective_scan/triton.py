@@ -73,9 +73,8 @@ def compute(
 def _backward(constants: dict[str, int], D: Tensor | None) -> dict[str, int]:
     """The backward walk's, from those of all kernels."""
     turn = gcd(constants["N"], BACKWARD_STATES)
-    levels = (2 * turn * TILE).bit_length() - 1
     skip = D is not None
-    return constants | {"SKIP": skip, "BN": turn, "LEVELS": levels, "maxnreg": WALK_REGISTERS}
+    return constants | {"SKIP": skip, "BN": turn, "maxnreg": WALK_REGISTERS}
 
 
 def _tile_states(x: Tensor, rates: Tensor) -> Tensor:
