@@ -10,7 +10,7 @@ from lengthwise.architectures.layers import (
     time_step_bias,
 )
 from lengthwise.architectures.mixer import Mixer, State
-from lengthwise.kernels import linear, linear_parts, selective_scan, swiglu
+from lengthwise.kernels import linear, linear_parts, selective_scan, swiglu_linear
 from torch import Tensor, nn
 
 
@@ -66,7 +66,7 @@ class Mamba(Mixer):
         mixed, hidden = selective_scan(
             inputs, delta, A, B, C, self.D, delta_bias=self.time_step.bias, initial_state=hidden
         )
-        return self.output(swiglu(gate, mixed)), (recent, hidden)
+        return swiglu_linear(gate, mixed, self.output.weight), (recent, hidden)
 
     def state_bytes(self, length: int) -> int:  # noqa: ARG002
         return 4 * self.inner * (self.state_size + self.conv_size - 1)

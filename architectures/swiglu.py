@@ -2,7 +2,7 @@
 
 from lengthwise.architectures.layers import Linear
 from lengthwise.architectures.mixer import ChannelMixer
-from lengthwise.kernels import swiglu
+from lengthwise.kernels import swiglu_linear
 from torch import Tensor
 
 
@@ -29,4 +29,4 @@ class SwiGLU(ChannelMixer):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.project(x).chunk(2, -1)
-        return self.output(swiglu(gate, up))
+        return swiglu_linear(gate, up, self.output.weight)

@@ -7,6 +7,7 @@ import torch
 from lengthwise.architectures.model import Model
 from lengthwise.harness.examples import TrainingExamples, of_members, sample
 from lengthwise.harness.graph import Captured
+from lengthwise.harness.pieces import Pieces
 from lengthwise.harness.plan import Run
 from lengthwise.harness.precision import arithmetic, float32_products
 from lengthwise.harness.schedule import learning_rate_factors
@@ -62,6 +63,7 @@ class Population:
             torch.full((size,), float(name not in undecayed)) for name, size in self._sizes()
         ]
         self.decayed = torch.cat(decayed).to(self.device)
+        self.pieces = Pieces(len(runs), self.sizes, self.device)
         self.first_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.second_moment = torch.zeros_like(self.flat, requires_grad=False)
         self.settings = {
@@ -98,10 +100,11 @@ class Population:
     def _call(self, module: nn.Module, prefix: str, *inputs: Tensor) -> Tensor:
         """The module's output for every member, each input [P · B, …] parted among them."""
         members = len(self.runs)
-        pieces = self.flat.split(self.sizes, 1)
         state = {
             name: piece.view(members, *shape)
-            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+            for (name, shape), piece in zip(
+                self.shapes.items(), self.pieces.cut(self.flat), strict=True
+            )
         } | self.fixed
 
         def forward(state: dict[str, Tensor], *inputs: Tensor) -> Tensor:
@@ -186,6 +189,7 @@ class Population:
         self.runs = [self.runs[member] for member in members]
         index = torch.tensor(members, dtype=torch.long, device=self.device)
         self.flat = self.flat.detach()[index].requires_grad_()
+        self.pieces = Pieces(len(members), self.sizes, self.device)
         self.first_moment = self.first_moment[index]
         self.second_moment = self.second_moment[index]
         self.settings = {name: each[index] for name, each in self.settings.items()}

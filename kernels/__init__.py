@@ -17,6 +17,7 @@ from lengthwise.kernels.rms_norm import rms_norm
 from lengthwise.kernels.selective_scan import selective_scan
 from lengthwise.kernels.softmax_attention import softmax_attention
 from lengthwise.kernels.swiglu import swiglu
+from lengthwise.kernels.swiglu_linear import swiglu_linear
 
 __all__ = [
     "BackendUnavailableError",
@@ -38,6 +39,7 @@ __all__ = [
     "session",
     "softmax_attention",
     "swiglu",
+    "swiglu_linear",
 ]
 
 

@@ -13,7 +13,7 @@ from lengthwise.harness.bench.kernels.cases import relative_error
 from lengthwise.harness.bench.kernels.check import TOLERANCE
 from lengthwise.harness.precision import float32_products
 from lengthwise.harness.settings import Precision
-from lengthwise.kernels import gpu, linear, linear_parts
+from lengthwise.kernels import gpu, linear, linear_parts, swiglu_linear
 from torch import Tensor
 
 GRADIENTS: Any = importlib.import_module("lengthwise.kernels.linear.gradients")
@@ -198,3 +198,28 @@ def test_the_gradient_of_weight_is_multiplied_as_torch_multiplies(
     with float32_products(precision):
         output_and_gradients("triton", *problem(1, 3, 4, 5))
     assert found == [expected]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (2, 150, 24, 40), (1, 70, 128, 64), (3, 64, 16, 128)], ids=str
+)
+def test_a_gated_projection_and_its_gradients_equal_float64(
+    shape: tuple[int, int, int, int],
+) -> None:
+    members, rows, width, outputs = shape
+    generator = torch.Generator().manual_seed(rows)
+    packed = torch.randn(members, rows, 2 * width, generator=generator).to(DEVICE).half()
+    _, weight, _ = problem(members, rows, width, outputs)
+    incoming = torch.randn(members, rows, outputs, generator=generator).to(DEVICE).half()
+    found: dict[str, list[Tensor]] = {}
+    for backend, dtype in (("triton", torch.float16), ("reference", torch.float64)):
+        leaves = [each.detach().to(dtype) for each in (*packed.chunk(2, -1), weight.half())]
+        if backend == "triton":  # the gate where it lies
+            leaves[0] = packed[..., :width].detach()
+        leaves = [each.requires_grad_() for each in leaves]
+        output = torch.func.vmap(partial(swiglu_linear, backend=backend))(*leaves)
+        gradients = torch.autograd.grad(output, leaves, incoming.to(dtype))
+        found[backend] = [output.detach(), *gradients]
+    for one, exact in zip(found["triton"], found["reference"], strict=True):
+        assert one.dtype == torch.float16
+        assert relative_error(one, exact, torch.float16) <= TOLERANCE[torch.float16]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from lengthwise.kernels import linear, linear_parts
+from lengthwise.kernels import linear, linear_parts, swiglu_linear
 
 
 def test_it_is_torch_s_product() -> None:
@@ -38,3 +38,21 @@ def test_shapes_that_contradict_each_other_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         linear(torch.zeros(x), torch.zeros(weight), None if bias is None else torch.zeros(bias))
+
+
+def test_a_gated_projection_is_its_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gate, up, weight = (
+        torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+        for shape in ((2, 3, 5), (2, 3, 5), (4, 5))
+    )
+    expected = (gate / (1 + torch.exp(-gate)) * up) @ weight.T
+    torch.testing.assert_close(swiglu_linear(gate, up, weight), expected)
+    assert torch.autograd.gradcheck(swiglu_linear, (gate, up, weight))
+
+
+def test_a_gated_projection_names_shapes_that_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match=r"up must be \[2, 5\] as gate, not \[2, 4\]"):
+        swiglu_linear(torch.zeros(2, 5), torch.zeros(2, 4), torch.zeros(3, 5))
+    with pytest.raises(ValueError, match=r"weight must be \[O, D\] with D = 5 as in gate, not"):
+        swiglu_linear(torch.zeros(2, 5), torch.zeros(2, 5), torch.zeros(3, 4))
