@@ -146,7 +146,7 @@ def store_states(rows, channels, live, states, N: tl.constexpr):
 
 @triton.jit
 def ask_for(rows, first, stride, COUNT: tl.constexpr, SIZE: tl.constexpr, EVEN: tl.constexpr):
-    """Have COUNT rows of SIZE numbers brought into the second cache; nothing waits for them.
+    """Have COUNT rows of SIZE numbers brought into the first cache; nothing waits for them.
 
     A lane asks for a line of 128 bytes, and there are 32 at most. Only full tiles are asked for.
     """
@@ -157,7 +157,7 @@ def ask_for(rows, first, stride, COUNT: tl.constexpr, SIZE: tl.constexpr, EVEN: 
         place = rows + first + lane // LINES * stride + lane % LINES * (128 // WIDTH)
         tl.inline_asm_elementwise(
             "{ .reg .pred wanted; setp.ne.u32 wanted, $2, 0;"
-            " @wanted prefetch.global.L2 [$1]; mov.u32 $0, 0; }",
+            " @wanted prefetch.global.L1 [$1]; mov.u32 $0, 0; }",
             "=r,l,r",
             [place.to(tl.int64), (lane < COUNT * LINES).to(tl.int32)],
             dtype=tl.int32,

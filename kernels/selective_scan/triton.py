@@ -7,7 +7,7 @@ shares of gradients); otherwise it takes four and four (see `segments`). The ker
 `lengthwise.kernels.gpu_scan_kernels` and `gpu_scan_segments`.
 """
 
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, contiguous, present, register
 from lengthwise.kernels.selective_scan.segments import (
     TILE,
+    WARPS,
     constants_of,
     cut,
     enter_segments,
@@ -31,8 +32,8 @@ from torch import Tensor
 PREFERENCE = 30
 FORWARD_STATES, BACKWARD_STATES = 4, 2
 """Of a turn of the loop over them, at most."""
-WALK_REGISTERS = 255
-"""A thread's, for 8 warps a multiprocessor."""
+REGISTERS, FEWER = 255, 168
+"""A thread's, for 8 warps a multiprocessor, and for 12 where there are so many forward."""
 SHARES = 1024
 """Numbers that one program adds up the shares of."""
 
@@ -74,7 +75,7 @@ def _backward(constants: dict[str, int], D: Tensor | None) -> dict[str, int]:
     """The backward walk's, from those of all kernels."""
     turn = gcd(constants["N"], BACKWARD_STATES)
     skip = D is not None
-    return constants | {"SKIP": skip, "BN": turn, "maxnreg": WALK_REGISTERS}
+    return constants | {"SKIP": skip, "BN": turn, "maxnreg": REGISTERS}
 
 
 def _tile_states(x: Tensor, rates: Tensor) -> Tensor:
@@ -123,10 +124,11 @@ def _scan(
             start = (weights, initial, entry)
             enter_segments(launch, x, delta, delta_bias, rates, *start, False)
         programs = x.shape[0] * x.shape[1] * segments, ceil_div(x.shape[3], constants["BE"])
+        registers = REGISTERS if prod(programs) <= WARPS else FEWER
         launch(scan_segments, *programs, warps=1)(
             x, delta, rates, weights, D, delta_bias, entry, output, states, final,
             *sizes(x), int(given), **constants, SKIP=D is not None,
-            BN=gcd(N, FORWARD_STATES), maxnreg=WALK_REGISTERS,
+            BN=gcd(N, FORWARD_STATES), maxnreg=registers,
         )  # fmt: skip
         if differentiated(x, delta, rates, B, C, D, delta_bias, initial):
             launch(scan_segments_back, 1, warps=1, later=True)(

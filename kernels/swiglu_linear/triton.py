@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lengthwise.kernels import gpu
 from lengthwise.kernels.gpu import DEVICES, block, launching
-from lengthwise.kernels.linear.gradients import MULTIPROCESSORS, ROWS, readable
+from lengthwise.kernels.linear.gradients import readable
 from lengthwise.kernels.members import alone
 from lengthwise.kernels.registration import OPERATORS, register
 from lengthwise.kernels.shapes import autocast_dtype, ceil_div
@@ -19,6 +19,10 @@ from torch import Tensor
 PREFERENCE = 30
 WIDEST = 128
 """Channels in and out."""
+ROWS, ROWS_BACK = 64, 32
+"""Of the tiles that a program walks, forward and backward."""
+PROGRAMS = 264
+"""Two a multiprocessor of an H100: the rows are split until there are so many."""
 
 OPERATORS.define(
     "swiglu_linear_rows(Tensor gate, Tensor up, Tensor weight, Tensor factor) -> Tensor"
@@ -52,10 +56,9 @@ def _dtype(gate: Tensor) -> torch.dtype:
     return autocast_dtype(gate.device.type) or gate.dtype
 
 
-def _cut(rows: int, members: int, warps: int) -> tuple[int, int]:
+def _cut(rows: int, members: int, tile: int) -> tuple[int, int]:
     """Rows that a program walks, and programs a member."""
-    wanted = max(1, MULTIPROCESSORS * 8 // (warps * members))
-    span = ROWS * ceil_div(ceil_div(rows, ROWS), wanted)
+    span = tile * ceil_div(ceil_div(rows, tile), max(1, PROGRAMS // members))
     return span, ceil_div(rows, span)
 
 
@@ -63,7 +66,7 @@ def _constants(gate: Tensor, up: Tensor, factor: Tensor) -> dict[str, int]:
     outputs, width = factor.shape[1:]
     return {
         "GATE_ROW": gate.stride(1), "UP_ROW": up.stride(1), "D": width, "BD": block(width),
-        "OUT": outputs, "BO": block(outputs), "BN": ROWS,
+        "OUT": outputs, "BO": block(outputs),
     }  # fmt: skip
 
 
@@ -73,11 +76,11 @@ def _project(gate: Tensor, up: Tensor, weight: Tensor, factor: Tensor) -> Tensor
     gate, up, factor = readable(gate), readable(up), factor.contiguous()
     members, rows, _ = gate.shape
     output = gate.new_empty(members, rows, weight.shape[1])
-    span, programs = _cut(rows, members, 4)
+    span, programs = _cut(rows, members, ROWS)
     with launching(gate) as launch:
         launch(project_rows, programs, members, warps=4)(
             gate, up, factor, output, rows, span, gate.stride(0), up.stride(0),
-            **_constants(gate, up, factor),
+            **_constants(gate, up, factor), BN=ROWS,
         )  # fmt: skip
     return output
 
@@ -91,13 +94,13 @@ def _backward(
     gradient = readable(gradient)
     members, rows, _ = gate.shape
     dgate, dup = gate.new_empty(gate.shape), up.new_empty(up.shape)
-    span, programs = _cut(rows, members, 8)
+    span, programs = _cut(rows, members, ROWS_BACK)
     shares = factor.new_empty(members, programs, *factor.shape[1:], dtype=torch.float32)
     with launching(gate) as launch:
-        launch(project_rows_back, programs, members, warps=8)(
+        launch(project_rows_back, programs, members, warps=4)(
             gate, up, factor, gradient, dgate, dup, shares, rows, span,
             gate.stride(0), up.stride(0), gradient.stride(0),
-            **_constants(gate, up, factor), GRADIENT_ROW=gradient.stride(1),
+            **_constants(gate, up, factor), BN=ROWS_BACK, GRADIENT_ROW=gradient.stride(1),
         )  # fmt: skip
     return dgate, dup, shares.sum(1).to(weight.dtype)
 
