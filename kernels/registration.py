@@ -27,8 +27,6 @@ def _inside_derivative() -> bool:
 
 def refusal(device: str, tensors: Iterable[Tensor | None]) -> str | None:
     """Why kernels of a device cannot take these tensors, or None when they can."""
-    if _inside_derivative():
-        return "it works neither inside torch.func.grad nor in forward-mode differentiation"
     for tensor in tensors:
         if tensor is None:
             continue
@@ -36,6 +34,8 @@ def refusal(device: str, tensors: Iterable[Tensor | None]) -> str | None:
             return f"it computes on {device}, not on {tensor.device.type}"
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16):
             return f"it computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
+    if _inside_derivative():
+        return "it works neither inside torch.func.grad nor in forward-mode differentiation"
     return None
 
 

@@ -20,8 +20,8 @@ TOKENS, WHOLE = 32, 128
 """Tokens that one warp walks, and how many it walks where that is the whole sequence."""
 CHANNELS = 64
 """Channels of a warp, of filters so short that its registers hold that many."""
-ROWS, ROWS_BACK = 4, 8
-"""Tokens that are loaded together, forward and backward."""
+ROWS = 4
+"""Tokens that are loaded together."""
 
 OPERATORS.define(
     "causal_conv1d_tiles(Tensor x, Tensor weight, Tensor? bias, Tensor? initial_state, bool silu)"
@@ -62,7 +62,7 @@ def _constants(x: Tensor, weight: Tensor) -> dict[str, int]:
     width = weight.shape[-1]
     channels = 32 if width > 8 else min(CHANNELS, block(x.shape[3], 32))
     tokens = WHOLE if x.shape[2] + width - 1 <= WHOLE else TOKENS
-    return {"W": width, "BT": tokens, "BE": channels}
+    return {"W": width, "BT": tokens, "BE": channels, "ROWS": ROWS}
 
 
 def _sizes(x: Tensor) -> tuple[int, int, int]:
@@ -98,7 +98,7 @@ def _convolve(
         tiles = ceil_div(length, constants["BT"])
         launch(convolve, tiles, blocks, members * batch, warps=1)(
             *_in_rows(x), weight, bias, initial, output, final, *_sizes(x), **constants,
-            ROWS=ROWS, BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
+            BIAS=bias is not None, INITIAL=_has_rows(initial), SILU=silu,
         )  # fmt: skip
     return output, final
 
@@ -131,7 +131,7 @@ def _backward(
         blocks = ceil_div(channels, constants["BE"])
         launch(convolve_back, tiles, blocks, members * batch, warps=1)(
             *_in_rows(x), weight, bias, initial, output_gradient, state_gradient, dx, dinitial,
-            shares, *_sizes(x), **constants, ROWS=ROWS_BACK, BIAS=bias is not None,
+            shares, *_sizes(x), **constants, BIAS=bias is not None,
             INITIAL=_has_rows(initial), FINAL=_has_rows(state_gradient), SILU=silu,
         )  # fmt: skip
         launch(add_shares, ceil_div(channels, 16), width + 1, members, warps=4)(

@@ -13,4 +13,6 @@ def refusal(*_args: object) -> None:
 
 def compute(x: Tensor, weight: Tensor, answers: Tensor) -> Tensor:
     logits = F.linear(x, weight.to(x.dtype))
-    return F.cross_entropy(logits.to(state_dtype(logits.dtype)), answers, reduction="none")
+    logits = logits.to(state_dtype(logits.dtype))
+    # torch's own cross-entropy imports sympy where it is mapped over members: half a second.
+    return logits.logsumexp(-1) - logits.gather(-1, answers[..., None]).squeeze(-1)
